@@ -1,0 +1,3 @@
+//! The attach barrier.
+
+fn main() {}
