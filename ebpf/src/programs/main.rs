@@ -1,3 +1,34 @@
-//! The kernel programs.
+//! The kernel programs. Each hook is one short file; what they share is beside them.
+//!
+//! Invariants:
+//! - A hook that cannot find its pod, or cannot get what it needs to judge, refuses.
+//! - `current` is asked only in hooks that run in process context, never in `cgroup_skb`.
+//! - No log call outside the `debug-log` feature.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
+#![expect(
+    clippy::inline_always,
+    reason = "a call in a kernel program costs stack and verifier state; the programs are one function each"
+)]
+
+mod account;
+mod attribution;
+mod connect;
+mod egress;
+mod ingress;
+mod lifetime;
+mod maps;
+mod names;
+mod tables;
+
+/// A reachable panic is a loop without end, which the verifier refuses: nothing that can panic loads.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// The kernel gives its GPL-only helpers to programs that are also GPL.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,184 @@
+//! The headers of one packet, as far as the verdict needs them.
+//!
+//! The programs load a fixed number of bytes with one helper call and hand them over as words; IPv6
+//! extension headers are fetched through a closure. Nothing here trusts a length field: what was
+//! not loaded does not count.
+
+use crate::address::{Address, Endpoint, protocol};
+
+/// Words of an IPv4 packet that the parser wants: the header without options, and four bytes more.
+pub const IPV4_WORDS: usize = 6;
+/// Words of an IPv6 packet that the parser wants: the header, and four bytes more.
+pub const IPV6_WORDS: usize = 11;
+/// IPv6 extension headers that are followed before a packet counts as unparsable.
+pub const MAX_EXTENSIONS: usize = 4;
+
+const IPV6_HEADER_BYTES: u32 = 40;
+
+/// What kind of packet it is, to the verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// TCP or UDP with both ports read.
+    Transport,
+    /// An ICMP or `ICMPv6` echo request.
+    Echo,
+    /// Neighbour discovery and multicast listener reports (RFC 4861, RFC 3810).
+    LinkControl,
+    /// A path-MTU message: ICMP type 3 code 4 (RFC 1191), `ICMPv6` type 2 (RFC 8201).
+    PathMtu,
+    /// A fragment, the first one included: what it completes to is not known here.
+    Fragment,
+    /// A protocol, or an ICMP type, that no rule can name.
+    Other,
+    /// Not to be parsed, or made to be read differently further on (source routes).
+    Unparsable,
+}
+
+/// A parsed packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Source; port 0 unless [`Shape::Transport`].
+    pub source: Endpoint,
+    /// Destination; port 0 unless [`Shape::Transport`].
+    pub destination: Endpoint,
+    /// What it is.
+    pub shape: Shape,
+}
+
+impl Packet {
+    /// A packet of which nothing could be read.
+    pub const UNPARSABLE: Self = Self {
+        source: Endpoint::new(Address([0; 4]), 0, 0),
+        destination: Endpoint::new(Address([0; 4]), 0, 0),
+        shape: Shape::Unparsable,
+    };
+
+    #[inline(always)]
+    const fn new(addresses: (Address, Address), number: u8, ports: (u16, u16), shape: Shape) -> Self {
+        Self {
+            source: Endpoint::new(addresses.0, number, ports.0),
+            destination: Endpoint::new(addresses.1, number, ports.1),
+            shape,
+        }
+    }
+}
+
+/// Bytes `index` of a word in network order, as a number.
+#[inline(always)]
+const fn byte(word: u32, index: u32) -> u8 {
+    ((u32::from_be(word) >> (24 - 8 * index)) & 0xff) as u8
+}
+
+/// Parses an IPv4 packet from its first 24 bytes (RFC 791).
+///
+/// Packets with options are unparsable: a source route makes the wire's destination another than
+/// the one a socket's connect was judged by, and nothing in a CI job needs the rest.
+#[inline(always)]
+#[must_use]
+pub const fn parse_ipv4(words: &[u32; IPV4_WORDS]) -> Packet {
+    let [first, fragment, ttl_protocol, source, destination, payload] = *words;
+    let addresses = (Address::from_v4_be(source), Address::from_v4_be(destination));
+    let number = byte(ttl_protocol, 1);
+    if byte(first, 0) != 0x45 {
+        return Packet::new(addresses, number, (0, 0), Shape::Unparsable);
+    }
+    // The more-fragments flag and the offset (RFC 791 §3.1); the reserved and don't-fragment bits aside.
+    if u32::from_be(fragment) & 0x3fff != 0 {
+        return Packet::new(addresses, number, (0, 0), Shape::Fragment);
+    }
+    transport(addresses, number, payload)
+}
+
+/// Parses an IPv6 packet from its first 44 bytes (RFC 8200). `load` returns the 8 bytes at an offset
+/// from the start of the packet as two words in network order, and serves the extension headers.
+#[inline(always)]
+pub fn parse_ipv6(
+    words: &[u32; IPV6_WORDS],
+    mut load: impl FnMut(u32) -> Option<[u32; 2]>,
+) -> Packet {
+    let [first, length, s0, s1, s2, s3, d0, d1, d2, d3, payload] = *words;
+    let addresses = (Address([s0, s1, s2, s3]), Address([d0, d1, d2, d3]));
+    let mut number = byte(length, 2);
+    if byte(first, 0) >> 4 != 6 {
+        return Packet::new(addresses, number, (0, 0), Shape::Unparsable);
+    }
+    if !is_extension(number) {
+        return transport(addresses, number, payload);
+    }
+    let mut offset = IPV6_HEADER_BYTES;
+    for _ in 0..MAX_EXTENSIONS {
+        let Some([header, _]) = load(offset) else {
+            return Packet::new(addresses, number, (0, 0), Shape::Unparsable);
+        };
+        match number {
+            extension::FRAGMENT => {
+                return Packet::new(addresses, byte(header, 0), (0, 0), Shape::Fragment);
+            }
+            extension::HOP_BY_HOP | extension::DESTINATION => {
+                number = byte(header, 0);
+                // In units of 8 bytes, not counting the first (RFC 8200 §4.3).
+                offset = offset.wrapping_add((byte(header, 1) as u32 + 1) * 8);
+            }
+            // A routing header sends the packet on to where nobody here has looked.
+            _ => return Packet::new(addresses, number, (0, 0), Shape::Unparsable),
+        }
+        if !is_extension(number) {
+            return match load(offset) {
+                Some([payload, _]) => transport(addresses, number, payload),
+                None => Packet::new(addresses, number, (0, 0), Shape::Unparsable),
+            };
+        }
+    }
+    Packet::new(addresses, number, (0, 0), Shape::Unparsable)
+}
+
+/// IPv6 extension headers (IANA "IPv6 Extension Header Types").
+mod extension {
+    pub(super) const HOP_BY_HOP: u8 = 0;
+    pub(super) const ROUTING: u8 = 43;
+    pub(super) const FRAGMENT: u8 = 44;
+    pub(super) const DESTINATION: u8 = 60;
+}
+
+#[inline(always)]
+const fn is_extension(number: u8) -> bool {
+    matches!(
+        number,
+        extension::HOP_BY_HOP | extension::ROUTING | extension::FRAGMENT | extension::DESTINATION
+    )
+}
+
+/// Reads the first four bytes of the payload: ports, or ICMP type and code.
+#[inline(always)]
+const fn transport(addresses: (Address, Address), number: u8, payload: u32) -> Packet {
+    let is_v4 = addresses.1.v4_be().is_some();
+    match number {
+        protocol::TCP | protocol::UDP => {
+            let ports = u32::from_be(payload);
+            let ports = ((ports >> 16) as u16, (ports & 0xffff) as u16);
+            Packet::new(addresses, number, ports, Shape::Transport)
+        }
+        // A rule that names ICMP means both families: one protocol number in every key.
+        protocol::ICMP if is_v4 => {
+            let shape = match (byte(payload, 0), byte(payload, 1)) {
+                (8, 0) => Shape::Echo,
+                (3, 4) => Shape::PathMtu,
+                _ => Shape::Other,
+            };
+            Packet::new(addresses, protocol::ICMP, (0, 0), shape)
+        }
+        protocol::ICMPV6 if !is_v4 => {
+            let shape = match byte(payload, 0) {
+                128 => Shape::Echo,
+                2 => Shape::PathMtu,
+                130..=136 | 143 => Shape::LinkControl,
+                _ => Shape::Other,
+            };
+            Packet::new(addresses, protocol::ICMP, (0, 0), shape)
+        }
+        _ => Packet::new(addresses, number, (0, 0), Shape::Other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! What the kernel knows of one pod (or of one `weir run` tree): its state, allow entries, networks.
+
+use crate::address::{Address, Endpoint};
+
+/// How many pods one set of programs serves; slot 0 is never used and means "deny everything".
+pub const SLOTS: usize = 256;
+
+/// Ports that one trusted network may hold (the union over all networks that cover it).
+pub const PORTS_PER_NETWORK: usize = 16;
+
+/// The state of a pod, by slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PodState {
+    /// Policy generation: an admission under another generation is judged again. Never 0 when ready.
+    pub generation: u32,
+    /// Bits of [`flags`].
+    pub flags: u32,
+    /// Which of the two banks of the network trie holds the current policy (0 or 1).
+    pub bank: u32,
+    /// Port of the pod's DNS listener, host byte order, the same for UDP and TCP.
+    pub listener_port: u16,
+    /// Always zero.
+    pub padding: u16,
+    /// IPv4 address of the listener in v4-mapped form.
+    pub listener_v4: Address,
+    /// IPv6 address of the listener; the v4-mapped one where the host has no IPv6 loopback.
+    pub listener_v6: Address,
+}
+
+const _: () = assert!(size_of::<PodState>() == 48);
+
+/// Bits of [`PodState::flags`].
+pub mod flags {
+    /// The pod is configured. Without this bit everything is refused.
+    pub const READY: u32 = 1;
+    /// Let pass and report what the policy does not allow.
+    pub const AUDIT: u32 = 1 << 1;
+    /// Refuse the cloud metadata services ahead of every rule.
+    pub const BLOCK_METADATA: u32 = 1 << 2;
+    /// Refuse port 853 ahead of every rule.
+    pub const BLOCK_DOT: u32 = 1 << 3;
+}
+
+/// What the allow map holds for an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct AllowEntry {
+    /// End of life on the monotonic clock, in nanoseconds. An entry past it admits nothing new; it
+    /// stays so that a reload can tell a revoked socket from one whose answer merely aged.
+    pub expires_ns: u64,
+    /// Index of the rule, for the records.
+    pub rule: u32,
+    /// Always zero.
+    pub padding: u32,
+}
+
+const _: () = assert!(size_of::<AllowEntry>() == 16);
+
+/// What the network trie is searched for: a pod's bank, then the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct NetworkKey {
+    /// `slot * 2 + bank`; every prefix covers it whole, so no pod meets another's networks.
+    pub slot_bank: u32,
+    /// The address.
+    pub address: Address,
+}
+
+const _: () = assert!(size_of::<NetworkKey>() == 20);
+
+impl NetworkKey {
+    /// Bits of [`Self::slot_bank`], which every prefix includes.
+    pub const SLOT_BITS: u32 = 32;
+
+    /// The key of an address in a pod's bank.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(slot: u32, bank: u32, address: Address) -> Self {
+        Self { slot_bank: slot.wrapping_mul(2).wrapping_add(bank & 1), address }
+    }
+}
+
+/// A port of a trusted network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct NetworkPort {
+    /// The port in host byte order; 0 for ICMP.
+    pub port: u16,
+    /// The IP protocol number; 0 ends the list.
+    pub protocol: u8,
+    /// Always zero.
+    pub padding: u8,
+    /// Index of the rule.
+    pub rule: u32,
+}
+
+/// A trusted network: what one longest-prefix match tells of an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Network {
+    /// Bits of [`network_flags`].
+    pub flags: u32,
+    /// How many of `ports` are used.
+    pub count: u32,
+    /// The ports, the unused ones zero.
+    pub ports: [NetworkPort; PORTS_PER_NETWORK],
+}
+
+const _: () = assert!(size_of::<Network>() == 8 + 8 * PORTS_PER_NETWORK);
+
+/// Bits of [`Network::flags`].
+pub mod network_flags {
+    /// An address of the pod itself.
+    pub const OWN: u32 = 1;
+    /// A source whose connections to the pod may be answered.
+    pub const INBOUND: u32 = 1 << 1;
+}
+
+impl Network {
+    /// The rule that allows this endpoint's protocol and port here.
+    #[inline(always)]
+    #[must_use]
+    pub fn rule_for(&self, endpoint: &Endpoint) -> Option<u32> {
+        // ICMP for IPv4 and IPv6 are one thing to a rule; the programs normalise before they ask.
+        for port in &self.ports {
+            if port.protocol == 0 {
+                return None;
+            }
+            if port.protocol == endpoint.protocol && port.port == endpoint.port {
+                return Some(port.rule);
+            }
+        }
+        None
+    }
+}
+
+/// Counters of a pod, by slot. Only the slow paths touch them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PodCounters {
+    /// Connects and packets refused.
+    pub refused: u64,
+    /// Connects and packets that audit mode let pass.
+    pub audited: u64,
+    /// Events that found the ring full or the pod's share of it used up.
+    pub lost_events: u64,
+    /// Flow entries that could not be written.
+    pub lost_flows: u64,
+    /// Socket storage that the kernel would not give: refused, whatever the policy says.
+    pub no_storage: u64,
+    /// Start of the current one-second window of the event share, monotonic nanoseconds.
+    pub window_ns: u64,
+    /// Events written in this window.
+    pub window_events: u64,
+}
+
+const _: () = assert!(size_of::<PodCounters>() == 56);
+
+/// Events that one pod may write in a second, so that no pod hides another's.
+pub const EVENTS_PER_WINDOW: u64 = 1024;
+
+/// Length of that window, in nanoseconds.
+pub const WINDOW_NS: u64 = 1_000_000_000;

@@ -1,0 +1,199 @@
+//! Counts flows in place and reports the first sight of what was refused.
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use weir_ebpf::{
+    address::Endpoint,
+    flow::{Event, Flow, FlowKey, Outcome},
+    pod::{EVENTS_PER_WINDOW, PodCounters, WINDOW_NS},
+    reason::Reason,
+    socket::{SocketTag, flags},
+};
+
+use crate::{
+    maps::{COUNTERS, CurrentPod, EVENTS, FLOWS},
+    tables::now_ns,
+};
+
+/// What is added to a flow.
+#[derive(Clone, Copy)]
+pub(crate) struct Amount {
+    /// Connects, or packets of sockets that are not connected.
+    pub(crate) count: u64,
+    /// IP bytes sent.
+    pub(crate) up: u64,
+    /// IP bytes received.
+    pub(crate) down: u64,
+}
+
+/// Adds to a counter that other CPUs add to as well.
+#[inline(always)]
+pub(crate) fn add(counter: *mut u64, amount: u64) {
+    // The target has no read-modify-write atomics in `core`; the instruction (BPF_XADD) is in every
+    // kernel.
+    // SAFETY: callers pass a field of a map value: aligned, and alive for this run.
+    unsafe {
+        core::arch::asm!(
+            "lock *(u64 *)({counter} + 0) += {amount}",
+            counter = in(reg) counter,
+            amount = in(reg) amount,
+            options(nostack),
+        );
+    }
+}
+
+/// Adds to an allowed flow.
+#[inline(always)]
+pub(crate) fn allowed(pod: &CurrentPod, tag: &SocketTag, peer: Endpoint, rule: u32, amount: Amount) {
+    let key = key(tag, peer, Outcome::Allowed, 0);
+    count(pod, &key, tag, rule, amount);
+}
+
+/// Counts what policy refuses: reports its first sight, and says whether it passes all the same.
+#[inline(always)]
+pub(crate) fn refused(
+    pod: &CurrentPod,
+    tag: &SocketTag,
+    peer: Endpoint,
+    reason: Reason,
+    hard: bool,
+    amount: Amount,
+) -> bool {
+    let passes = pod.audits() && !hard;
+    let outcome = if passes { Outcome::Audited } else { Outcome::Blocked };
+    let key = key(tag, peer, outcome, reason as u8);
+    if let Some(counters) = counters(pod) {
+        // SAFETY: a field of a live map value.
+        let total = unsafe {
+            if passes { &raw mut (*counters).audited } else { &raw mut (*counters).refused }
+        };
+        add(total, 1);
+    }
+    if count(pod, &key, tag, 0, amount) {
+        report(pod, tag, key);
+    }
+    passes
+}
+
+/// Moves what a connected socket has counted into the flow table.
+#[inline(always)]
+pub(crate) fn flush(pod: &CurrentPod, tag: &mut SocketTag) {
+    if tag.generation == 0 {
+        return;
+    }
+    let amount = Amount { count: 0, up: tag.bytes_up, down: tag.bytes_down };
+    tag.bytes_up = 0;
+    tag.bytes_down = 0;
+    settled(pod, tag, amount);
+}
+
+/// Adds to the flow of an admitted socket directly, after its totals were flushed.
+#[inline(always)]
+pub(crate) fn settled(pod: &CurrentPod, tag: &SocketTag, amount: Amount) {
+    let audited = tag.flags & flags::AUDITED != 0;
+    let (outcome, reason) =
+        if audited { (Outcome::Audited, tag.rule as u8) } else { (Outcome::Allowed, 0) };
+    let key = key(tag, tag.peer, outcome, reason);
+    count(pod, &key, tag, tag.rule, amount);
+}
+
+/// Counts bytes received on a flow that is already known.
+#[inline(always)]
+pub(crate) fn received(pod: &CurrentPod, tag: &SocketTag, peer: Endpoint, bytes: u64) {
+    let key = key(tag, peer, Outcome::Allowed, 0);
+    if let Some(flow) = FLOWS.get_value_ptr_mut(pod.slot, &key) {
+        // SAFETY: a field of a live map value.
+        add(unsafe { &raw mut (*flow).bytes_down }, bytes);
+    }
+}
+
+#[inline(always)]
+fn key(tag: &SocketTag, peer: Endpoint, outcome: Outcome, reason: u8) -> FlowKey {
+    FlowKey { peer, tgid: tag.process.tgid, outcome: outcome as u8, reason, padding: 0 }
+}
+
+/// Adds to a flow; true when this is its first sight.
+#[inline(always)]
+fn count(pod: &CurrentPod, key: &FlowKey, tag: &SocketTag, rule: u32, amount: Amount) -> bool {
+    let Some(flows) = FLOWS.get(pod.slot) else { return true };
+    let now = now_ns();
+    if let Some(flow) = flows.get_ptr_mut(key) {
+        bump(flow, now, amount);
+        return false;
+    }
+    let flow = Flow {
+        count: amount.count,
+        bytes_up: amount.up,
+        bytes_down: amount.down,
+        first_ns: now,
+        last_ns: now,
+        process: tag.process,
+        comm: tag.comm,
+        rule,
+        padding: 0,
+    };
+    if flows.insert(key, flow, u64::from(BPF_NOEXIST)).is_ok() {
+        return true;
+    }
+    // Another CPU was first, or the table gave no room.
+    if let Some(flow) = flows.get_ptr_mut(key) {
+        bump(flow, now, amount);
+        return false;
+    }
+    if let Some(counters) = counters(pod) {
+        // SAFETY: a field of a live map value.
+        add(unsafe { &raw mut (*counters).lost_flows }, 1);
+    }
+    true
+}
+
+#[inline(always)]
+fn bump(flow: *mut Flow, now: u64, amount: Amount) {
+    // SAFETY: the kernel returned the entry for this run; counters are added to atomically, and of
+    // several last sights any will do.
+    unsafe {
+        add(&raw mut (*flow).count, amount.count);
+        add(&raw mut (*flow).bytes_up, amount.up);
+        add(&raw mut (*flow).bytes_down, amount.down);
+        (*flow).last_ns = now;
+    }
+}
+
+#[inline(always)]
+pub(crate) fn counters(pod: &CurrentPod) -> Option<*mut PodCounters> {
+    COUNTERS.get_ptr_mut(pod.slot)
+}
+
+/// Writes one event, within the pod's share of the ring.
+#[inline(always)]
+fn report(pod: &CurrentPod, tag: &SocketTag, flow: FlowKey) {
+    let Some(counters) = counters(pod) else { return };
+    let now = now_ns();
+    // SAFETY: fields of a live map value. Two CPUs at a window's edge may grant a few events too
+    // many; the share is a bound against floods, not an exact count.
+    unsafe {
+        if now.wrapping_sub((*counters).window_ns) > WINDOW_NS {
+            (*counters).window_ns = now;
+            (*counters).window_events = 0;
+        }
+        (*counters).window_events += 1;
+        if (*counters).window_events > EVENTS_PER_WINDOW {
+            add(&raw mut (*counters).lost_events, 1);
+            return;
+        }
+    }
+    let event = Event {
+        at_ns: now,
+        process: tag.process,
+        comm: tag.comm,
+        flow,
+        slot: pod.slot,
+    };
+    match EVENTS.reserve(0) {
+        Some(mut entry) => {
+            entry.write(event);
+            entry.submit(0);
+        }
+        // SAFETY: as above.
+        None => add(unsafe { &raw mut (*counters).lost_events }, 1),
+    }
+}

@@ -1,0 +1,131 @@
+//! Who it is: reads the running task. Only for hooks in process context.
+
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel,
+    bpf_probe_read_kernel_str_bytes, generated::bpf_get_current_task,
+};
+use weir_ebpf::{
+    process::{COMM_BYTES, KernelOffsets, Process, ProcessKey},
+    socket::SocketTag,
+};
+
+use crate::maps::{BLANK_PROCESS, OFFSETS, PROCESSES};
+
+/// Writes the running process into the tag, and remembers its binary and ancestry.
+#[inline(always)]
+pub(crate) fn sign(tag: &mut SocketTag) {
+    let offsets = OFFSETS.load();
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    if offsets.usable == 0 {
+        tag.process = ProcessKey { start_ns: 0, tgid, exec_id: 0 };
+        tag.comm = bpf_get_current_comm().unwrap_or_default();
+        return;
+    }
+    // SAFETY: the helper takes nothing and returns the running task.
+    let task = unsafe { bpf_get_current_task() };
+    let leader: u64 = read(task, offsets.task_group_leader);
+    let process = ProcessKey {
+        start_ns: read(leader, offsets.task_start_boottime),
+        tgid,
+        exec_id: read(task, offsets.task_self_exec_id),
+    };
+    if process != tag.process || tag.comm == [0; COMM_BYTES] {
+        tag.process = process;
+        tag.comm = read(leader, offsets.task_comm);
+        remember(&process, task, leader, &offsets);
+    }
+}
+
+/// Fills in the table of processes, once for each execution.
+#[inline(always)]
+fn remember(key: &ProcessKey, task: u64, leader: u64, offsets: &KernelOffsets) {
+    if PROCESSES.get_ptr(key).is_some() {
+        return;
+    }
+    let Some(blank) = BLANK_PROCESS.get(0) else { return };
+    // A failed insert costs a name in a record, never a verdict.
+    let _ = PROCESSES.insert(key, blank, 0);
+    let Some(process) = PROCESSES.get_ptr_mut(key) else { return };
+    // SAFETY: the kernel returned it for this run; only this path writes to an entry, and readers
+    // wait for `ready`.
+    let process = unsafe { &mut *process };
+    process.comm = read(leader, offsets.task_comm);
+    ancestors(process, leader, offsets);
+    executable(process, task, offsets);
+    process.ready = 1;
+}
+
+#[inline(always)]
+fn ancestors(process: &mut Process, leader: u64, offsets: &KernelOffsets) {
+    let mut task = leader;
+    for ancestor in &mut process.ancestors {
+        let parent: u64 = read(task, offsets.task_real_parent);
+        let parent: u64 = read(parent, offsets.task_group_leader);
+        let tgid: u32 = read(parent, offsets.task_tgid);
+        if parent == 0 || parent == task || tgid == 0 {
+            break;
+        }
+        ancestor.comm = read(parent, offsets.task_comm);
+        process.ancestor_count += 1;
+        task = parent;
+    }
+}
+
+/// Walks from the executable's directory entry up to the root of the process, through mounts, as
+/// the kernel's `prepend_path` does (fs/d_path.c).
+#[inline(always)]
+fn executable(process: &mut Process, task: u64, offsets: &KernelOffsets) {
+    let mm: u64 = read(task, offsets.task_mm);
+    let file: u64 = read(mm, offsets.mm_exe_file);
+    if file == 0 {
+        return;
+    }
+    let mut vfsmount: u64 = read(file, offsets.file_path + offsets.path_mnt);
+    let mut dentry: u64 = read(file, offsets.file_path + offsets.path_dentry);
+    let fs: u64 = read(task, offsets.task_fs);
+    let root_vfsmount: u64 = read(fs, offsets.fs_root + offsets.path_mnt);
+    let root_dentry: u64 = read(fs, offsets.fs_root + offsets.path_dentry);
+
+    for component in &mut process.path {
+        // Two mounts may end at the same directory; more than that is not followed.
+        for _ in 0..2 {
+            if dentry == root_dentry && vfsmount == root_vfsmount {
+                process.path_complete = 1;
+                return;
+            }
+            let mount_root: u64 = read(vfsmount, offsets.vfsmount_root);
+            if dentry == mount_root {
+                let mount = vfsmount.wrapping_sub(u64::from(offsets.mount_mnt));
+                let parent: u64 = read(mount, offsets.mount_parent);
+                if parent == mount || parent == 0 {
+                    process.path_complete = 1;
+                    return;
+                }
+                dentry = read(mount, offsets.mount_mountpoint);
+                vfsmount = parent.wrapping_add(u64::from(offsets.mount_mnt));
+            }
+        }
+        let name: u64 = read(dentry, offsets.dentry_name);
+        // SAFETY: the helper checks the source itself; the destination is a part of the map's value.
+        if unsafe { bpf_probe_read_kernel_str_bytes(name as *const u8, component) }.is_err() {
+            return;
+        }
+        process.components += 1;
+        let parent: u64 = read(dentry, offsets.dentry_parent);
+        if parent == dentry {
+            return;
+        }
+        dentry = parent;
+    }
+}
+
+/// Reads a value at an offset in a kernel structure; zero when the address cannot be read.
+#[inline(always)]
+fn read<T: Default>(base: u64, offset: u32) -> T {
+    if base == 0 {
+        return T::default();
+    }
+    let source = base.wrapping_add(u64::from(offset)) as *const T;
+    // SAFETY: the helper checks the source and fails rather than fault.
+    unsafe { bpf_probe_read_kernel(source) }.unwrap_or_default()
+}

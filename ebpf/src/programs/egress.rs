@@ -1,0 +1,186 @@
+//! `cgroup_skb/egress`: the last word on every IP packet of a socket in the pod.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::bpf_sock,
+    helpers::generated::{bpf_sk_fullsock, bpf_skb_load_bytes},
+    macros::cgroup_skb,
+    programs::SkBuffContext,
+};
+use weir_ebpf::{
+    flow::Client,
+    packet::{IPV4_WORDS, IPV6_WORDS, Packet, parse_ipv4, parse_ipv6},
+    reason::Reason,
+    socket::{SocketTag, flags},
+    verdict::{Admission, Verdict, judge_packet, readmit},
+};
+
+use crate::{
+    account::{self, Amount},
+    maps::{ADMIT_ALL_SOCKETS, CLIENTS, CurrentPod, TAGS},
+    tables::now_ns,
+};
+
+const PASS: i32 = 1;
+const DROP: i32 = 0;
+
+/// The loopback device has this index in every network namespace (net/core/dev.c).
+const LOOPBACK_IFINDEX: u32 = 1;
+/// `SOCK_RAW` (include/linux/net.h).
+const SOCK_RAW: u32 = 3;
+
+const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
+const ETH_P_IPV6: u32 = 0x86dd_u16.to_be() as u32;
+
+#[cgroup_skb(egress)]
+pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
+    let Some(pod) = CurrentPod::get() else { return DROP };
+    let packet = parse(&ctx);
+    let socket = socket(&ctx);
+    let tag = match socket {
+        // SAFETY: a full socket that the kernel handed out for this run.
+        Some(socket) => unsafe { TAGS.of(socket, ADMIT_ALL_SOCKETS.load() != 0) },
+        None => None,
+    };
+    // SAFETY: the kernel returned it for this run; its counters are added to atomically.
+    let mut tag = tag.map(|tag| unsafe { &mut *tag });
+    let admission = match &mut tag {
+        Some(tag) => admission(&pod, tag),
+        None => Admission::Kernel,
+    };
+    // SAFETY: a word of the context.
+    let ifindex = unsafe { (&raw const (*ctx.skb.skb).ifindex).read_volatile() };
+    let on_loopback = ifindex == LOOPBACK_IFINDEX;
+    let bytes = u64::from(ctx.skb.len());
+
+    let verdict = judge_packet(pod.state, &packet, on_loopback, admission, &pod);
+    let (reason, hard) = match verdict {
+        Verdict::Admitted => {
+            if let Some(tag) = tag {
+                sent(&pod, tag, bytes);
+            }
+            return PASS;
+        }
+        Verdict::Local => {
+            if packet.destination.port == pod.state.listener_port
+                && let Some(tag) = tag
+            {
+                remember_client(&pod, tag, &packet);
+            }
+            return PASS;
+        }
+        Verdict::Control => return PASS,
+        Verdict::Allowed(rule) => {
+            let amount = Amount { count: 1, up: bytes, down: 0 };
+            let unknown = SocketTag::default();
+            let tag = tag.as_deref().unwrap_or(&unknown);
+            account::allowed(&pod, tag, packet.destination, rule, amount);
+            return PASS;
+        }
+        Verdict::Refused(reason) => (reason, false),
+        Verdict::HardBlocked(reason) => (reason, true),
+    };
+    let reason = if is_raw(socket) && !hard { Reason::RawSocket } else { reason };
+    let unknown = SocketTag::default();
+    let tag = tag.as_deref().unwrap_or(&unknown);
+    let amount = Amount { count: 1, up: bytes, down: 0 };
+    if account::refused(&pod, tag, packet.destination, reason, hard, amount) { PASS } else { DROP }
+}
+
+/// What the socket's past says of its packets.
+#[inline(always)]
+fn admission(pod: &CurrentPod, tag: &mut SocketTag) -> Admission {
+    if ADMIT_ALL_SOCKETS.load() != 0 {
+        tag.generation = pod.state.generation;
+    }
+    if tag.generation == pod.state.generation {
+        return Admission::Current;
+    }
+    if tag.generation != 0
+        && let Some(rule) = readmit(pod.state, &tag.peer, pod)
+    {
+        account::flush(pod, tag);
+        tag.rule = rule;
+        tag.flags &= !flags::AUDITED;
+        tag.generation = pod.state.generation;
+        return Admission::Current;
+    }
+    if tag.flags & flags::INBOUND != 0 { Admission::Inbound } else { Admission::None }
+}
+
+#[inline(always)]
+fn sent(pod: &CurrentPod, tag: &mut SocketTag, bytes: u64) {
+    if tag.flags & flags::RELEASED == 0 {
+        account::add(&raw mut tag.bytes_up, bytes);
+    } else {
+        account::settled(pod, tag, Amount { count: 0, up: bytes, down: 0 });
+    }
+}
+
+/// Tells the resolver who asks: it answers only queries that passed here.
+#[inline(always)]
+fn remember_client(pod: &CurrentPod, tag: &SocketTag, packet: &Packet) {
+    let client = Client {
+        process: tag.process,
+        comm: tag.comm,
+        at_ns: now_ns(),
+        asked: tag.captured,
+        padding: 0,
+    };
+    if let Some(clients) = CLIENTS.get(pod.slot) {
+        // Without room the query goes unanswered, which is closed.
+        let _ = clients.insert(packet.source, client, 0);
+    }
+}
+
+/// The full socket behind the packet.
+#[inline(always)]
+pub(crate) fn socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
+    // SAFETY: a pointer-sized field of the context.
+    let socket = unsafe { (&raw const (*ctx.skb.skb).__bindgen_anon_2.sk).read_volatile() };
+    if socket.is_null() {
+        return None;
+    }
+    // SAFETY: not null, and from the context.
+    let socket = unsafe { bpf_sk_fullsock(socket) };
+    if socket.is_null() { None } else { Some(socket) }
+}
+
+#[inline(always)]
+fn is_raw(socket: Option<*mut bpf_sock>) -> bool {
+    // SAFETY: a field of a full socket.
+    socket.is_some_and(|socket| unsafe { (&raw const (*socket).type_).read_volatile() } == SOCK_RAW)
+}
+
+/// Parses the packet's headers; what cannot be loaded is unparsable.
+#[inline(always)]
+pub(crate) fn parse(ctx: &SkBuffContext) -> Packet {
+    // SAFETY: a word of the context.
+    match unsafe { (&raw const (*ctx.skb.skb).protocol).read_volatile() } {
+        ETH_P_IP => match load::<IPV4_WORDS>(ctx, 0) {
+            Some(words) => parse_ipv4(&words),
+            None => Packet::UNPARSABLE,
+        },
+        ETH_P_IPV6 => match load::<IPV6_WORDS>(ctx, 0) {
+            Some(words) => parse_ipv6(&words, |offset| load::<2>(ctx, offset)),
+            None => Packet::UNPARSABLE,
+        },
+        _ => Packet::UNPARSABLE,
+    }
+}
+
+/// Loads words of the packet, counted from its IP header.
+#[inline(always)]
+pub(crate) fn load<const WORDS: usize>(ctx: &SkBuffContext, offset: u32) -> Option<[u32; WORDS]> {
+    let mut words = [0_u32; WORDS];
+    // SAFETY: the buffer is as long as what is asked for.
+    let result = unsafe {
+        bpf_skb_load_bytes(
+            ctx.as_ptr().cast_const(),
+            offset,
+            (&raw mut words).cast(),
+            size_of::<[u32; WORDS]>() as u32,
+        )
+    };
+    if result == 0 { Some(words) } else { None }
+}

@@ -1,0 +1,69 @@
+//! `cgroup_skb/ingress`: bytes down, and the mark of connections that came in from outside.
+
+use aya_ebpf::{macros::cgroup_skb, programs::SkBuffContext};
+use weir_ebpf::{
+    address::protocol,
+    packet::Shape,
+    pod::network_flags,
+    socket::{SocketTag, flags},
+    verdict::Tables as _,
+};
+
+use crate::{
+    account::{self, Amount},
+    egress,
+    maps::{CurrentPod, TAGS},
+};
+
+const PASS: i32 = 1;
+const DROP: i32 = 0;
+
+/// `TCP_LISTEN` (include/net/tcp_states.h).
+const TCP_LISTEN: u32 = 10;
+
+#[cgroup_skb(ingress)]
+pub(crate) fn weir_ingress(ctx: SkBuffContext) -> i32 {
+    let Some(pod) = CurrentPod::get() else { return DROP };
+    let Some(socket) = egress::socket(&ctx) else { return PASS };
+    // SAFETY: a full socket that the kernel handed out for this run.
+    let tag = unsafe { TAGS.of(socket, false) };
+    // SAFETY: the kernel returned it for this run; its counters are added to atomically.
+    let tag = tag.map(|tag| unsafe { &mut *tag });
+    let bytes = u64::from(ctx.skb.len());
+    if let Some(tag) = &tag
+        && tag.generation != 0
+    {
+        received(&pod, tag, bytes);
+        return PASS;
+    }
+    // SAFETY: a field of a full socket.
+    let state = unsafe { (&raw const (*socket).state).read_volatile() };
+    let packet = egress::parse(&ctx);
+    if !matches!(packet.shape, Shape::Transport) {
+        return PASS;
+    }
+    if state == TCP_LISTEN && packet.source.protocol == protocol::TCP {
+        let may_be_answered = pod
+            .network(&packet.source.address)
+            .is_some_and(|network| network.flags & network_flags::INBOUND != 0);
+        if may_be_answered {
+            // SAFETY: as above. The mark is copied to the socket that is accepted (BPF_F_CLONE).
+            if let Some(tag) = unsafe { TAGS.of(socket, true) } {
+                // SAFETY: a word of a live map value; the only bit that a listener ever gets.
+                unsafe { (*tag).flags |= flags::INBOUND };
+            }
+        }
+    } else if let Some(tag) = tag {
+        account::received(&pod, tag, packet.source, bytes);
+    }
+    PASS
+}
+
+#[inline(always)]
+fn received(pod: &CurrentPod, tag: &SocketTag, bytes: u64) {
+    if tag.flags & flags::RELEASED == 0 {
+        account::add((&raw const tag.bytes_down).cast_mut(), bytes);
+    } else {
+        account::settled(pod, tag, Amount { count: 0, up: 0, down: bytes });
+    }
+}

@@ -1,0 +1,189 @@
+//! The maps, and the pod that a program runs for.
+#![expect(
+    deprecated,
+    reason = "the newer cgroup storage begins with kernel 6.2; this one works from 5.10 on in every hook"
+)]
+
+use aya_ebpf::{
+    Global,
+    btf_maps::{Array, ArrayOfMaps, CgroupStorage, LpmTrie, LruHashMap, RingBuf},
+    macros::btf_map,
+};
+use weir_ebpf::{
+    address::Endpoint,
+    flow::{Client, Event, Flow, FlowKey},
+    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, SLOTS, flags},
+    process::{KernelOffsets, Process, ProcessKey},
+    socket::SocketTag,
+};
+
+/// The slot of the pod whose cgroup the running program is attached to. Zero until it is written.
+#[btf_map]
+static SLOT: CgroupStorage<u32> = CgroupStorage::new();
+
+/// The state of each pod.
+#[btf_map]
+pub(crate) static PODS: Array<PodState, SLOTS> = Array::new();
+
+/// The slow paths' counters of each pod.
+#[btf_map]
+pub(crate) static COUNTERS: Array<PodCounters, SLOTS> = Array::new();
+
+/// Each pod's own allow map; the inner size given here is a template, the agent makes the real ones.
+#[btf_map]
+pub(crate) static ALLOW: ArrayOfMaps<LruHashMap<Endpoint, AllowEntry, 16>, SLOTS> =
+    ArrayOfMaps::new();
+
+/// Each pod's own flow table.
+#[btf_map]
+pub(crate) static FLOWS: ArrayOfMaps<LruHashMap<FlowKey, Flow, 16>, SLOTS> = ArrayOfMaps::new();
+
+/// Each pod's own table of who asked the resolver.
+#[btf_map]
+pub(crate) static CLIENTS: ArrayOfMaps<LruHashMap<Endpoint, Client, 16>, SLOTS> =
+    ArrayOfMaps::new();
+
+/// Trusted networks of all pods; the slot and bank lead every key.
+#[btf_map]
+pub(crate) static NETWORKS: LpmTrie<NetworkKey, Network, 65536> = LpmTrie::new();
+
+/// Processes that opened a socket, named while they live.
+#[btf_map]
+pub(crate) static PROCESSES: LruHashMap<ProcessKey, Process, 256> = LruHashMap::new();
+
+/// A zeroed process: the entry is inserted from here and filled in place, too large for the stack.
+#[btf_map]
+pub(crate) static BLANK_PROCESS: Array<Process, 1> = Array::new();
+
+/// First sights of refused and audited flows.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<Event, { 256 * 1024 }> = RingBuf::new();
+
+/// Attribution and admission, in the socket itself.
+#[btf_map]
+pub(crate) static TAGS: SocketTags = SocketTags::new();
+
+/// Offsets in kernel structures, set by the agent before loading.
+#[unsafe(no_mangle)]
+pub(crate) static OFFSETS: Global<KernelOffsets> = Global::new(KernelOffsets {
+    usable: 0,
+    task_group_leader: 0,
+    task_real_parent: 0,
+    task_tgid: 0,
+    task_comm: 0,
+    task_start_boottime: 0,
+    task_self_exec_id: 0,
+    task_mm: 0,
+    task_fs: 0,
+    fs_root: 0,
+    mm_exe_file: 0,
+    file_path: 0,
+    path_mnt: 0,
+    path_dentry: 0,
+    dentry_parent: 0,
+    dentry_name: 0,
+    vfsmount_root: 0,
+    mount_mnt: 0,
+    mount_parent: 0,
+    mount_mountpoint: 0,
+});
+
+/// What a program takes for its slot when its cgroup gives none. Zero, so that no slot is no pod; the
+/// benchmark sets it because `BPF_PROG_TEST_RUN` runs a program in no cgroup at all.
+#[unsafe(no_mangle)]
+static SLOT_WITHOUT_CGROUP: Global<u32> = Global::new(0);
+
+/// Makes the egress program admit every socket it meets, for the benchmark alone: the socket of
+/// `BPF_PROG_TEST_RUN` never connects.
+#[unsafe(no_mangle)]
+pub(crate) static ADMIT_ALL_SOCKETS: Global<u32> = Global::new(0);
+
+/// Socket storage with the flag that copies it to the sockets that a listener accepts: aya's own
+/// type cannot carry it.
+#[repr(C)]
+pub(crate) struct SocketTags {
+    r#type: *const [i32; aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE as usize],
+    key: *const i32,
+    value: *const SocketTag,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; SOCKET_TAG_FLAGS],
+}
+
+const SOCKET_TAG_FLAGS: usize =
+    (aya_ebpf::bindings::BPF_F_NO_PREALLOC | aya_ebpf::bindings::BPF_F_CLONE) as usize;
+
+// SAFETY: the fields are placeholders that only the loader reads, from BTF; no program reads them.
+unsafe impl Sync for SocketTags {}
+
+impl SocketTags {
+    const fn new() -> Self {
+        Self {
+            r#type: core::ptr::null(),
+            key: core::ptr::null(),
+            value: core::ptr::null(),
+            max_entries: core::ptr::null(),
+            map_flags: core::ptr::null(),
+        }
+    }
+
+    /// The tag of a socket; `create` makes one where there is none.
+    ///
+    /// # Safety
+    ///
+    /// `socket` must be a full socket that the kernel handed to the running program.
+    #[inline(always)]
+    pub(crate) unsafe fn of(
+        &self,
+        socket: *mut aya_ebpf::bindings::bpf_sock,
+        create: bool,
+    ) -> Option<*mut SocketTag> {
+        let flags =
+            if create { u64::from(aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE) } else { 0 };
+        let map = core::ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: the map is this static, the socket is vouched for by the caller, a null value asks
+        // for a zeroed one. The verifier checks all three again.
+        let tag = unsafe {
+            aya_ebpf::helpers::generated::bpf_sk_storage_get(
+                map,
+                socket.cast(),
+                core::ptr::null_mut(),
+                flags,
+            )
+        };
+        let tag: *mut SocketTag = tag.cast();
+        if tag.is_null() { None } else { Some(tag) }
+    }
+}
+
+/// The pod that the running program serves.
+#[derive(Clone, Copy)]
+pub(crate) struct CurrentPod {
+    /// Its slot, never 0.
+    pub(crate) slot: u32,
+    /// Its state.
+    pub(crate) state: &'static PodState,
+}
+
+impl CurrentPod {
+    /// The pod of the attach point; `None` means: refuse.
+    #[inline(always)]
+    pub(crate) fn get() -> Option<Self> {
+        let stored = SLOT.get_ptr_mut();
+        // SAFETY: the helper never returns null, and the value is one aligned word.
+        let mut slot = unsafe { stored.read_volatile() };
+        if slot == 0 {
+            slot = SLOT_WITHOUT_CGROUP.load();
+            if slot == 0 {
+                return None;
+            }
+        }
+        let state = PODS.get(slot)?;
+        (state.flags & flags::READY != 0).then_some(Self { slot, state })
+    }
+
+    /// Whether the profile lets pass what it does not allow.
+    #[inline(always)]
+    pub(crate) const fn audits(&self) -> bool {
+        self.state.flags & flags::AUDIT != 0
+    }
+}

@@ -1,0 +1,41 @@
+//! The verdict's tables, read from the pod's maps.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use weir_ebpf::{
+    address::{Address, Endpoint},
+    pod::{AllowEntry, Network, NetworkKey},
+    verdict::Tables,
+};
+
+use crate::maps::{ALLOW, CurrentPod, NETWORKS};
+
+impl Tables for CurrentPod {
+    #[inline(always)]
+    fn allow(&self, endpoint: &Endpoint) -> Option<AllowEntry> {
+        let entry = ALLOW.get_value_ptr_mut(self.slot, endpoint)?;
+        // SAFETY: the kernel returned it for this run; an entry that is replaced meanwhile is read
+        // half old and half new at worst, and its two words do not depend on each other.
+        Some(unsafe { entry.read() })
+    }
+
+    #[inline(always)]
+    fn network(&self, address: &Address) -> Option<&Network> {
+        let key = NetworkKey::new(self.slot, self.state.bank, *address);
+        NETWORKS.get(&aya_ebpf::btf_maps::lpm_trie::Key::new(
+            NetworkKey::SLOT_BITS + u128::BITS,
+            key,
+        ))
+    }
+
+    #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        now_ns()
+    }
+}
+
+/// The monotonic clock, in nanoseconds.
+#[inline(always)]
+pub(crate) fn now_ns() -> u64 {
+    // SAFETY: the helper takes nothing.
+    unsafe { bpf_ktime_get_ns() }
+}

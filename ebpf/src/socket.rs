@@ -1,0 +1,46 @@
+//! What a socket carries in its storage: who made it, and whether its connect was allowed.
+
+use crate::{
+    address::Endpoint,
+    process::{COMM_BYTES, ProcessKey},
+};
+
+/// Socket storage: attribution and admission of one socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SocketTag {
+    /// Bytes sent (IP packet lengths) since the last connect.
+    pub bytes_up: u64,
+    /// Bytes received (IP packet lengths) since the last connect.
+    pub bytes_down: u64,
+    /// The process that last created, connected or sent on the socket.
+    pub process: ProcessKey,
+    /// That process's name.
+    pub comm: [u8; COMM_BYTES],
+    /// The endpoint that the connect named, before anything rewrote it.
+    pub peer: Endpoint,
+    /// The name server the client asked for, when DNS capture sent it to the listener instead.
+    pub captured: Endpoint,
+    /// Policy generation that admitted the connect; 0 when it was not admitted.
+    pub generation: u32,
+    /// Bits of [`flags`].
+    pub flags: u32,
+    /// Index of the rule that admitted the connect.
+    pub rule: u32,
+    /// Always zero.
+    pub padding: u32,
+}
+
+const _: () = assert!(size_of::<SocketTag>() == 104);
+
+/// Bits of [`SocketTag::flags`].
+pub mod flags {
+    /// The connect was let through by audit mode alone.
+    pub const AUDITED: u32 = 1;
+    /// DNS capture rewrote the destination; [`super::SocketTag::captured`] holds what was asked.
+    pub const CAPTURED: u32 = 1 << 1;
+    /// A connection that came in from a source whose connections may be answered.
+    pub const INBOUND: u32 = 1 << 2;
+    /// The owner closed the socket: its totals are in the flow table, what follows is added there.
+    pub const RELEASED: u32 = 1 << 3;
+}

@@ -1,0 +1,181 @@
+//! The verdict: what may leave the pod, in the one order that every layer follows.
+//!
+//! Invariants:
+//! - What is not allowed by a step below is refused; there is no default that passes.
+//! - Hard blocks come ahead of every entry and every admission.
+//! - No exemption by mark, uid or source port: a pod can copy those.
+
+use crate::{
+    address::{Address, Endpoint, protocol},
+    packet::{Packet, Shape},
+    pod::{AllowEntry, Network, PodState, flags, network_flags},
+    reason::Reason,
+};
+
+/// The tables that a verdict reads: the pod's own allow map and networks.
+pub trait Tables {
+    /// The allow entry of an endpoint, whether it has expired or not.
+    fn allow(&self, endpoint: &Endpoint) -> Option<AllowEntry>;
+    /// The longest network of the pod's current bank that covers the address.
+    fn network(&self, address: &Address) -> Option<&Network>;
+    /// The monotonic clock, in nanoseconds.
+    fn now_ns(&self) -> u64;
+}
+
+/// What a verdict may know of the socket that a packet came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Nothing is known that would let the packet pass.
+    None,
+    /// Its connect was allowed under the current policy generation.
+    Current,
+    /// It accepted a connection from outside.
+    Inbound,
+    /// Made by the kernel, not by a process: it has no storage.
+    Kernel,
+}
+
+/// How a packet or a connect was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Stays in the pod: no rule is needed, nothing is counted.
+    Local,
+    /// Passes because its socket was admitted.
+    Admitted,
+    /// Passes by the rule with this index.
+    Allowed(u32),
+    /// Passes for the network's own working: neighbour discovery, path MTU, replies.
+    Control,
+    /// Refused by policy; audit mode lets it pass.
+    Refused(Reason),
+    /// Refused by a hard block, in audit mode too.
+    HardBlocked(Reason),
+}
+
+/// Judges a packet that leaves the pod. `on_loopback` says that it leaves by the loopback device.
+#[inline(always)]
+pub fn judge_packet(
+    pod: &PodState,
+    packet: &Packet,
+    on_loopback: bool,
+    admission: Admission,
+    tables: &impl Tables,
+) -> Verdict {
+    let destination = &packet.destination;
+    // 1. Loopback and own addresses. The device is asked for too: bound to another device, a packet
+    // to a loopback address does reach the wire.
+    if on_loopback && is_local(&destination.address, tables) {
+        return Verdict::Local;
+    }
+    // 2. Hard blocks.
+    if let Some(reason) = hard_block(pod, destination) {
+        return Verdict::HardBlocked(reason);
+    }
+    if matches!(packet.shape, Shape::Unparsable) {
+        return Verdict::Refused(Reason::Unparsable);
+    }
+    // 3. The admitted socket.
+    if matches!(admission, Admission::Current) {
+        return Verdict::Admitted;
+    }
+    match packet.shape {
+        // 4. and 5.
+        Shape::Transport | Shape::Echo => {
+            if matches!(admission, Admission::Inbound) && destination.protocol == protocol::TCP {
+                if let Some(network) = tables.network(&destination.address) {
+                    if network.flags & network_flags::INBOUND != 0 {
+                        return Verdict::Control;
+                    }
+                }
+            }
+            judge_endpoint(destination, tables)
+        }
+        // 6. What is left passes only as the network's own working, and only from the kernel's sockets:
+        // a raw socket could write the same headers over data of its own.
+        Shape::LinkControl
+            if matches!(admission, Admission::Kernel) && destination.address.is_v6_link_scope() =>
+        {
+            Verdict::Control
+        }
+        Shape::PathMtu if matches!(admission, Admission::Kernel) => Verdict::Control,
+        Shape::Fragment => Verdict::Refused(Reason::Unparsable),
+        _ => Verdict::Refused(Reason::ProtocolNotAllowed),
+    }
+}
+
+/// Judges a connect, or a send of a socket that is not connected, before any packet exists.
+#[inline(always)]
+pub fn judge_connect(pod: &PodState, destination: &Endpoint, tables: &impl Tables) -> Verdict {
+    if destination.address.is_unspecified() || is_local(&destination.address, tables) {
+        return Verdict::Local;
+    }
+    if let Some(reason) = hard_block(pod, destination) {
+        return Verdict::HardBlocked(reason);
+    }
+    judge_endpoint(destination, tables)
+}
+
+/// Whether a socket admitted under an older policy is admitted under the current one. Its answer may
+/// have aged meanwhile: an entry that is still in the map was not revoked.
+#[inline(always)]
+pub fn readmit(pod: &PodState, peer: &Endpoint, tables: &impl Tables) -> Option<u32> {
+    if hard_block(pod, peer).is_some() {
+        return None;
+    }
+    if let Some(entry) = tables.allow(peer) {
+        return Some(entry.rule);
+    }
+    tables.network(&peer.address).and_then(|network| network.rule_for(peer))
+}
+
+#[inline(always)]
+fn judge_endpoint(endpoint: &Endpoint, tables: &impl Tables) -> Verdict {
+    let entry = tables.allow(endpoint);
+    if let Some(entry) = entry {
+        if entry.expires_ns > tables.now_ns() {
+            return Verdict::Allowed(entry.rule);
+        }
+    }
+    if let Some(network) = tables.network(&endpoint.address) {
+        if let Some(rule) = network.rule_for(endpoint) {
+            return Verdict::Allowed(rule);
+        }
+        if network.count != 0 {
+            return Verdict::Refused(Reason::PortNotAllowed);
+        }
+    }
+    if entry.is_some() {
+        return Verdict::Refused(Reason::Expired);
+    }
+    match endpoint.protocol {
+        protocol::TCP | protocol::UDP => Verdict::Refused(Reason::DirectIpNoDns),
+        _ => Verdict::Refused(Reason::ProtocolNotAllowed),
+    }
+}
+
+#[inline(always)]
+fn is_local(address: &Address, tables: &impl Tables) -> bool {
+    address.is_loopback()
+        || tables.network(address).is_some_and(|network| network.flags & network_flags::OWN != 0)
+}
+
+#[inline(always)]
+fn hard_block(pod: &PodState, destination: &Endpoint) -> Option<Reason> {
+    if pod.flags & flags::BLOCK_METADATA != 0 && destination.address.is_metadata() {
+        return Some(Reason::MetadataService);
+    }
+    if destination.port == 53 {
+        let is_listener = destination.port == pod.listener_port
+            && (destination.address == pod.listener_v4 || destination.address == pod.listener_v6);
+        if !is_listener {
+            return Some(Reason::DnsBypass);
+        }
+    }
+    if destination.port == 853 && pod.flags & flags::BLOCK_DOT != 0 {
+        return Some(Reason::Dot);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;
