@@ -48,7 +48,7 @@ impl Address {
         octets
     }
 
-    /// 0.0.0.0 and ::, which a connect takes for this machine.
+    /// `0.0.0.0` and `::`, which a connect takes for this machine.
     #[inline(always)]
     #[must_use]
     pub const fn is_unspecified(&self) -> bool {
@@ -64,7 +64,7 @@ impl Address {
         if w0 == 0 && w1 == 0 && w2 == V4_PREFIX { Some(w3) } else { None }
     }
 
-    /// 127.0.0.0/8 and ::1 (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3).
+    /// `127.0.0.0/8` and `::1` (RFC 1122 §3.2.1.3, RFC 4291 §2.5.3).
     #[inline(always)]
     #[must_use]
     pub const fn is_loopback(&self) -> bool {
@@ -75,7 +75,7 @@ impl Address {
         }
     }
 
-    /// fe80::/10 or ff02::/16: never leaves the link (RFC 4291 §2.5.6 and §2.7).
+    /// `fe80::/10` or `ff02::/16`: never leaves the link (RFC 4291 §2.5.6 and §2.7).
     #[inline(always)]
     #[must_use]
     pub const fn is_v6_link_scope(&self) -> bool {

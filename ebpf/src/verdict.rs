@@ -35,21 +35,58 @@ pub enum Admission {
     Kernel,
 }
 
-/// How a packet or a connect was judged.
+/// What becomes of a packet or a connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Ruling {
     /// Stays in the pod: no rule is needed, nothing is counted.
     Local,
     /// Passes because its socket was admitted.
     Admitted,
-    /// Passes by the rule with this index.
-    Allowed(u32),
+    /// Passes by [`Verdict::rule`].
+    Allowed,
     /// Passes for the network's own working: neighbour discovery, path MTU, replies.
     Control,
-    /// Refused by policy; audit mode lets it pass.
-    Refused(Reason),
+    /// Refused by policy for [`Verdict::reason`]; audit mode lets it pass.
+    Refused,
     /// Refused by a hard block, in audit mode too.
-    HardBlocked(Reason),
+    HardBlocked,
+}
+
+/// How a packet or a connect was judged.
+///
+/// A structure and not an enum with payloads: the compiler shifts and merges those, with garbage
+/// where a variant has none, and the verifier refuses ("R9 pointer arithmetic with <<= operator
+/// prohibited").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What becomes of it.
+    pub ruling: Ruling,
+    /// Why, when it was refused; [`Reason::Unparsable`] and without meaning otherwise.
+    pub reason: Reason,
+    /// Index of the rule, when one allows it; else 0.
+    pub rule: u32,
+}
+
+impl Verdict {
+    #[inline(always)]
+    const fn pass(ruling: Ruling) -> Self {
+        Self { ruling, reason: Reason::Unparsable, rule: 0 }
+    }
+
+    #[inline(always)]
+    const fn allowed(rule: u32) -> Self {
+        Self { ruling: Ruling::Allowed, reason: Reason::Unparsable, rule }
+    }
+
+    #[inline(always)]
+    const fn refused(reason: Reason) -> Self {
+        Self { ruling: Ruling::Refused, reason, rule: 0 }
+    }
+
+    #[inline(always)]
+    const fn hard(reason: Reason) -> Self {
+        Self { ruling: Ruling::HardBlocked, reason, rule: 0 }
+    }
 }
 
 /// Judges a packet that leaves the pod. `on_loopback` says that it leaves by the loopback device.
@@ -65,28 +102,28 @@ pub fn judge_packet(
     // 1. Loopback and own addresses. The device is asked for too: bound to another device, a packet
     // to a loopback address does reach the wire.
     if on_loopback && is_local(&destination.address, tables) {
-        return Verdict::Local;
+        return Verdict::pass(Ruling::Local);
     }
     // 2. Hard blocks.
     if let Some(reason) = hard_block(pod, destination) {
-        return Verdict::HardBlocked(reason);
+        return Verdict::hard(reason);
     }
     if matches!(packet.shape, Shape::Unparsable) {
-        return Verdict::Refused(Reason::Unparsable);
+        return Verdict::refused(Reason::Unparsable);
     }
     // 3. The admitted socket.
     if matches!(admission, Admission::Current) {
-        return Verdict::Admitted;
+        return Verdict::pass(Ruling::Admitted);
     }
     match packet.shape {
         // 4. and 5.
         Shape::Transport | Shape::Echo => {
-            if matches!(admission, Admission::Inbound) && destination.protocol == protocol::TCP {
-                if let Some(network) = tables.network(&destination.address) {
-                    if network.flags & network_flags::INBOUND != 0 {
-                        return Verdict::Control;
-                    }
-                }
+            if matches!(admission, Admission::Inbound)
+                && destination.protocol == protocol::TCP
+                && let Some(network) = tables.network(&destination.address)
+                && network.flags & network_flags::INBOUND != 0
+            {
+                return Verdict::pass(Ruling::Control);
             }
             judge_endpoint(destination, tables)
         }
@@ -95,11 +132,11 @@ pub fn judge_packet(
         Shape::LinkControl
             if matches!(admission, Admission::Kernel) && destination.address.is_v6_link_scope() =>
         {
-            Verdict::Control
+            Verdict::pass(Ruling::Control)
         }
-        Shape::PathMtu if matches!(admission, Admission::Kernel) => Verdict::Control,
-        Shape::Fragment => Verdict::Refused(Reason::Unparsable),
-        _ => Verdict::Refused(Reason::ProtocolNotAllowed),
+        Shape::PathMtu if matches!(admission, Admission::Kernel) => Verdict::pass(Ruling::Control),
+        Shape::Fragment => Verdict::refused(Reason::Unparsable),
+        _ => Verdict::refused(Reason::ProtocolNotAllowed),
     }
 }
 
@@ -107,10 +144,10 @@ pub fn judge_packet(
 #[inline(always)]
 pub fn judge_connect(pod: &PodState, destination: &Endpoint, tables: &impl Tables) -> Verdict {
     if destination.address.is_unspecified() || is_local(&destination.address, tables) {
-        return Verdict::Local;
+        return Verdict::pass(Ruling::Local);
     }
     if let Some(reason) = hard_block(pod, destination) {
-        return Verdict::HardBlocked(reason);
+        return Verdict::hard(reason);
     }
     judge_endpoint(destination, tables)
 }
@@ -131,25 +168,25 @@ pub fn readmit(pod: &PodState, peer: &Endpoint, tables: &impl Tables) -> Option<
 #[inline(always)]
 fn judge_endpoint(endpoint: &Endpoint, tables: &impl Tables) -> Verdict {
     let entry = tables.allow(endpoint);
-    if let Some(entry) = entry {
-        if entry.expires_ns > tables.now_ns() {
-            return Verdict::Allowed(entry.rule);
-        }
+    if let Some(entry) = entry
+        && entry.expires_ns > tables.now_ns()
+    {
+        return Verdict::allowed(entry.rule);
     }
     if let Some(network) = tables.network(&endpoint.address) {
         if let Some(rule) = network.rule_for(endpoint) {
-            return Verdict::Allowed(rule);
+            return Verdict::allowed(rule);
         }
         if network.count != 0 {
-            return Verdict::Refused(Reason::PortNotAllowed);
+            return Verdict::refused(Reason::PortNotAllowed);
         }
     }
     if entry.is_some() {
-        return Verdict::Refused(Reason::Expired);
+        return Verdict::refused(Reason::Expired);
     }
     match endpoint.protocol {
-        protocol::TCP | protocol::UDP => Verdict::Refused(Reason::DirectIpNoDns),
-        _ => Verdict::Refused(Reason::ProtocolNotAllowed),
+        protocol::TCP | protocol::UDP => Verdict::refused(Reason::DirectIpNoDns),
+        _ => Verdict::refused(Reason::ProtocolNotAllowed),
     }
 }
 

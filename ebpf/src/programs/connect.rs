@@ -8,7 +8,7 @@ use weir_ebpf::{
     address::{Address, Endpoint, protocol},
     reason::Reason,
     socket::{SocketTag, flags},
-    verdict::{Verdict, judge_connect},
+    verdict::{Ruling, judge_connect},
 };
 
 use crate::{
@@ -93,18 +93,21 @@ fn judge(ctx: *mut bpf_sock_addr, family: Family, call: Call) -> i32 {
         tag.flags &= !flags::CAPTURED;
     }
 
-    let (reason, hard) = match judge_connect(pod.state, &destination, &pod) {
-        Verdict::Allowed(rule) => {
+    let verdict = judge_connect(pod.state, &destination, &pod);
+    let hard = match verdict.ruling {
+        Ruling::Allowed => {
             if is_connect && has_ports(destination.protocol) {
-                admit(pod.state.generation, tag, destination, rule);
-                account::allowed(&pod, tag, destination, rule, Amount { count: 1, up: 0, down: 0 });
+                let amount = Amount { count: 1, up: 0, down: 0 };
+                admit(pod.state.generation, tag, destination, verdict.rule);
+                account::allowed(&pod, tag, destination, verdict.rule, amount);
             }
             return PASS;
         }
-        Verdict::Local | Verdict::Admitted | Verdict::Control => return PASS,
-        Verdict::Refused(reason) => (reason, false),
-        Verdict::HardBlocked(reason) => (reason, true),
+        Ruling::Local | Ruling::Admitted | Ruling::Control => return PASS,
+        Ruling::Refused => false,
+        Ruling::HardBlocked => true,
     };
+    let reason = verdict.reason;
     // A send in audit mode is counted when its packet passes; what does not pass has no packet.
     if !is_connect && pod.audits() && !hard {
         return PASS;

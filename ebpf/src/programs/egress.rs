@@ -12,7 +12,7 @@ use weir_ebpf::{
     packet::{IPV4_WORDS, IPV6_WORDS, Packet, parse_ipv4, parse_ipv6},
     reason::Reason,
     socket::{SocketTag, flags},
-    verdict::{Admission, Verdict, judge_packet, readmit},
+    verdict::{Admission, Ruling, judge_packet, readmit},
 };
 
 use crate::{
@@ -54,14 +54,14 @@ pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
     let bytes = u64::from(ctx.skb.len());
 
     let verdict = judge_packet(pod.state, &packet, on_loopback, admission, &pod);
-    let (reason, hard) = match verdict {
-        Verdict::Admitted => {
+    let hard = match verdict.ruling {
+        Ruling::Admitted => {
             if let Some(tag) = tag {
                 sent(&pod, tag, bytes);
             }
             return PASS;
         }
-        Verdict::Local => {
+        Ruling::Local => {
             if packet.destination.port == pod.state.listener_port
                 && let Some(tag) = tag
             {
@@ -69,18 +69,18 @@ pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
             }
             return PASS;
         }
-        Verdict::Control => return PASS,
-        Verdict::Allowed(rule) => {
+        Ruling::Control => return PASS,
+        Ruling::Allowed => {
             let amount = Amount { count: 1, up: bytes, down: 0 };
             let unknown = SocketTag::default();
             let tag = tag.as_deref().unwrap_or(&unknown);
-            account::allowed(&pod, tag, packet.destination, rule, amount);
+            account::allowed(&pod, tag, packet.destination, verdict.rule, amount);
             return PASS;
         }
-        Verdict::Refused(reason) => (reason, false),
-        Verdict::HardBlocked(reason) => (reason, true),
+        Ruling::Refused => false,
+        Ruling::HardBlocked => true,
     };
-    let reason = if is_raw(socket) && !hard { Reason::RawSocket } else { reason };
+    let reason = if is_raw(socket) && !hard { Reason::RawSocket } else { verdict.reason };
     let unknown = SocketTag::default();
     let tag = tag.as_deref().unwrap_or(&unknown);
     let amount = Amount { count: 1, up: bytes, down: 0 };

@@ -1,0 +1,21 @@
+//! The kernel side as the agent sees it: the one place that knows aya.
+//!
+//! The way in is [`Datapath::load`], which loads and verifies all programs once. Each pod then costs a
+//! [`slot::Slot`] (its maps and its place in the tables) and an [`attach::Attachment`] (its links).
+//!
+//! Invariants:
+//! - A pod is closed from the moment its first hook is attached until its state says ready.
+//! - Allow entries are written before the answer that leads to them leaves ([`slot::Slot::allow`]).
+//! - Nothing outside this folder uses aya.
+
+pub mod attach;
+pub mod btf;
+pub mod error;
+pub mod events;
+mod kernel;
+mod maps;
+pub mod object;
+pub mod slot;
+
+pub use error::DatapathError;
+pub use object::Datapath;
