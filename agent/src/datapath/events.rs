@@ -24,7 +24,10 @@ impl EventRing {
     ///
     /// When the ring cannot be watched.
     pub fn new(ring: RingBuf<MapData>) -> Result<Self, DatapathError> {
-        AsyncFd::new(ring).map(|ring| Self { ring }).map_err(DatapathError::Ring)
+        // SAFETY: the ring owns its file descriptor and keeps it open and unchanged until it is dropped,
+        // which `AsyncFd` does after it has deregistered it.
+        let ring = unsafe { AsyncFd::register(ring) };
+        ring.map(|ring| Self { ring }).map_err(|error| DatapathError::Ring(error.into()))
     }
 
     /// Waits for events and hands over all that have arrived.
