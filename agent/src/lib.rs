@@ -1,2 +1,3 @@
 //! The node agent of weir.
 
+pub mod policy;
