@@ -1,3 +1,4 @@
 //! The node agent of weir.
 
+pub mod cli;
 pub mod policy;

@@ -81,9 +81,13 @@ fn decode_rule<'a>(node: Node<'a>, number: usize, problems: &mut Problems) -> Op
     let place = rule_place(&node, number);
     let span = node.span;
     let keys = ["id", "domains", "cidrs", "ports", "private"];
+    let found_before = problems.len();
     let [id, domains, cidrs, ports, private] = fields(node, &place, keys, problems)?;
+    let mistyped = problems.len() > found_before;
     let id = required(id, span, "id", &place, problems);
-    let has_target = [&domains, &cidrs].into_iter().flatten().any(|field| !is_empty(&field.node));
+    // A mistyped `domains` is one mistake, not two.
+    let has_target =
+        mistyped || [&domains, &cidrs].into_iter().flatten().any(|field| !is_empty(&field.node));
     let mut entries = |field: Option<Field<'a>>, name: &str, expected: &'static str| {
         let what = format!("`{name}` of {place}");
         field.map(|field| texts(field.node, &what, expected, problems))

@@ -47,6 +47,8 @@ pub struct Report {
 impl Report {
     pub(super) fn new(source_name: &str, text: &str, mut problems: Problems) -> Self {
         problems.found.sort_by_key(|found| (found.span.line, found.span.column));
+        problems.more += problems.found.len().saturating_sub(limits::PROBLEMS_SHOWN);
+        problems.found.truncate(limits::PROBLEMS_SHOWN);
         let lines: Vec<&str> = text.split('\n').collect();
         let line_of = |span: Span| {
             let line = span.line.checked_sub(1).and_then(|at| lines.get(at)).copied();
@@ -158,14 +160,14 @@ impl Problems {
     }
 
     pub(super) fn push_diagnostic(&mut self, diagnostic: Diagnostic) {
-        if self.found.len() < limits::PROBLEMS {
+        if self.found.len() < limits::PROBLEMS_KEPT {
             self.found.push(diagnostic);
         } else {
             self.more += 1;
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.found.is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.found.len() + self.more
     }
 }

@@ -1,5 +1,6 @@
 //! Why a profile could not be read.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,22 @@ pub enum PolicyError {
     /// The text is not a profile.
     #[error(transparent)]
     Invalid(#[from] Report),
+}
+
+/// An error with everything behind it, on one line where the errors are.
+#[derive(Debug)]
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn std::error::Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
 }
 
 /// The file's name for messages, and its text. Reads no further than the limit, whatever the file is.

@@ -48,6 +48,14 @@ impl NameTable {
         self.wildcards.get(usize::from(index.0))
     }
 
+    pub(super) fn exact_len(&self) -> usize {
+        self.exact.len()
+    }
+
+    pub(super) fn wildcard_len(&self) -> usize {
+        self.wildcards.len()
+    }
+
     fn list(&self, index: ListIndex) -> Option<&[Hit]> {
         self.lists.get(usize::try_from(index).ok()?).map(AsRef::as_ref)
     }

@@ -1,9 +1,9 @@
 //! Everything that can be wrong inside a profile file.
 
+use super::cidr::CidrError;
 use super::diagnostic::{Diagnostic, Span};
 use super::duration::DurationError;
 use super::limits;
-use super::networks::CidrError;
 use super::pattern::PatternError;
 use super::port::PortError;
 
@@ -35,6 +35,9 @@ pub enum Problem {
     /// A list or map as key.
     #[error("a key must be plain text, not a list or map")]
     KeyNotScalar,
+    /// Lists and maps inside each other, deeper than any profile needs.
+    #[error("lists and maps are nested more than {} deep", limits::NESTING)]
+    TooDeep,
     /// More nodes than any profile needs.
     #[error("the file holds more than {} YAML values", limits::NODES)]
     TooManyNodes,

@@ -3,36 +3,33 @@
 
 use std::time::Duration;
 
+use super::cidr;
 use super::diagnostic::{Problems, Span, shown};
 use super::nearest::nearest;
-use super::networks::parse_cidr;
 use super::problem::Problem;
+use super::profile::Profile;
 use super::raw::{RawDns, RawProfile, Text};
-use super::{DnsSettings, Inbound, Mode, Profile, duration, limits};
+use super::settings::{DnsSettings, Inbound, Mode};
+use super::{duration, limits};
 
 mod rules;
 mod unique;
 
-use rules::RuleCompiler;
 use unique::Unique;
 
-const API_VERSION: &str = "weir.dev/v1";
-const KIND: &str = "EgressProfile";
+/// As messages quote them.
+const API_VERSION: &str = "`weir.dev/v1`";
+const KIND: &str = "`EgressProfile`";
 
 /// Compiles a profile; what it returns is only of use if nothing was reported.
 pub(super) fn profile(raw: &RawProfile<'_>, digest: String, problems: &mut Problems) -> Profile {
     constant(raw.api_version.as_ref(), "`apiVersion`", API_VERSION, problems);
     constant(raw.kind.as_ref(), "`kind`", KIND, problems);
     let name = raw.name.as_ref().map(|text| profile_name(text, problems));
-    let mode = raw.mode.as_ref().and_then(|text| mode(text, problems));
+    let mode = raw.mode.as_ref().and_then(|text| read_mode(text, problems));
     let dns = dns(&raw.dns, problems);
     let inbound = raw.inbound.as_ref().map(|entries| inbound(entries, problems));
-    let mut compiler = RuleCompiler::new(problems);
-    for rule in &raw.allow {
-        compiler.add(rule);
-    }
-    compiler.deny(&raw.deny);
-    let compiled = compiler.finish();
+    let compiled = rules::compile(&raw.allow, &raw.deny, problems);
     Profile {
         name: name.unwrap_or_default(),
         mode: mode.unwrap_or(Mode::Block),
@@ -53,9 +50,12 @@ fn constant(
     problems: &mut Problems,
 ) {
     if let Some(Text { text, span }) = text
-        && text != expected
+        && text != expected.trim_matches('`')
     {
-        problems.push(*span, unknown_value(what, text, expected, &[expected]));
+        problems.push(
+            *span,
+            Problem::UnknownValue { what, found: shown(text), expected, nearest: None },
+        );
     }
 }
 
@@ -68,7 +68,7 @@ fn unknown_value(
     Problem::UnknownValue { what, found: shown(text), expected, nearest: nearest(text, words) }
 }
 
-fn mode(Text { text, span }: &Text<'_>, problems: &mut Problems) -> Option<Mode> {
+fn read_mode(Text { text, span }: &Text<'_>, problems: &mut Problems) -> Option<Mode> {
     match text.as_ref() {
         "block" => Some(Mode::Block),
         "audit" => Some(Mode::Audit),
@@ -141,7 +141,7 @@ fn inbound(entries: &[Text<'_>], problems: &mut Problems) -> Vec<Inbound> {
         let source = if text == "node" {
             Inbound::Node
         } else {
-            match parse_cidr(text) {
+            match cidr::parse(text) {
                 Ok(net) => Inbound::Network(net),
                 Err(_) if !text.contains(['.', ':', '/']) => {
                     let expected = "`node` or a network prefix";

@@ -74,6 +74,7 @@ fn syntax(error: &ScanError) -> Diagnostic {
     match error.kind() {
         ErrorKind::DirectiveDisallowed => Problem::Directive.at(span),
         ErrorKind::UnknownAnchor => Problem::Alias.at(span),
+        ErrorKind::RecursionLimitExceeded => Problem::TooDeep.at(span),
         _ => Problem::Syntax(error.info()).at(span),
     }
 }

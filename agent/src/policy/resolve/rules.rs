@@ -6,14 +6,16 @@ use ipnet::IpNet;
 
 use super::is_id_byte;
 use super::unique::Unique;
+use crate::policy::cidr;
 use crate::policy::diagnostic::{Problems, Span, shown};
 use crate::policy::names::{NameTable, NameTableBuilder};
-use crate::policy::networks::{NetworkRule, Networks, TooManyPorts, parse_cidr};
+use crate::policy::networks::{NetworkRule, Networks, TooManyPorts};
 use crate::policy::pattern::{DomainPattern, Scope};
 use crate::policy::port::Port;
 use crate::policy::problem::Problem;
+use crate::policy::profile::Rule;
 use crate::policy::raw::{RawRule, Text};
-use crate::policy::{Rule, RuleIndex, limits};
+use crate::policy::{RuleIndex, limits};
 
 /// Rule ids that events use for refusals that no allow rule caused.
 const RESERVED_IDS: [&str; 2] = [RuleIndex::DENY_ID, RuleIndex::DEFAULT_DENY_ID];
@@ -27,9 +29,22 @@ pub(super) struct Compiled {
     pub(super) networks: Networks,
 }
 
-/// Takes rules one by one and reports what is wrong with each and with all of them.
+/// Compiles the rules and reports what is wrong with each and with all of them.
+pub(super) fn compile(
+    allow: &[RawRule<'_>],
+    deny: &[Text<'_>],
+    problems: &mut Problems,
+) -> Compiled {
+    let mut compiler = RuleCompiler::new(problems);
+    for rule in allow {
+        compiler.add(rule);
+    }
+    compiler.deny(deny);
+    compiler.finish()
+}
+
 #[derive(Debug)]
-pub(super) struct RuleCompiler<'p> {
+struct RuleCompiler<'p> {
     problems: &'p mut Problems,
     ids: Unique<String>,
     rules: Vec<Rule>,
@@ -44,7 +59,7 @@ pub(super) struct RuleCompiler<'p> {
 }
 
 impl<'p> RuleCompiler<'p> {
-    pub(super) fn new(problems: &'p mut Problems) -> Self {
+    fn new(problems: &'p mut Problems) -> Self {
         Self {
             problems,
             ids: Unique::default(),
@@ -60,7 +75,7 @@ impl<'p> RuleCompiler<'p> {
     }
 
     /// Compiles one rule.
-    pub(super) fn add(&mut self, raw: &RawRule<'_>) {
+    fn add(&mut self, raw: &RawRule<'_>) {
         if self.too_many("allow rules", self.rules.len() + 1, limits::RULES, raw.span) {
             return;
         }
@@ -88,7 +103,7 @@ impl<'p> RuleCompiler<'p> {
     }
 
     /// Compiles the deny list.
-    pub(super) fn deny(&mut self, domains: &[Text<'_>]) {
+    fn deny(&mut self, domains: &[Text<'_>]) {
         let mut seen = Unique::default();
         for text in domains {
             if let Some(pattern) = self.pattern(text, &mut seen, || "`deny.domains`".to_owned()) {
@@ -98,7 +113,7 @@ impl<'p> RuleCompiler<'p> {
     }
 
     /// Builds the tables.
-    pub(super) fn finish(mut self) -> Compiled {
+    fn finish(mut self) -> Compiled {
         let mut compiled = Compiled::default();
         for (builder, table) in [
             (std::mem::take(&mut self.names), &mut compiled.names),
@@ -212,7 +227,7 @@ impl<'p> RuleCompiler<'p> {
             if self.too_many("cidrs", self.networks.len() + 1, limits::CIDRS, *span) {
                 return;
             }
-            let net = match parse_cidr(text) {
+            let net = match cidr::parse(text) {
                 Ok(net) => net,
                 Err(error) => {
                     self.problems.push(*span, Problem::Cidr { text: shown(text), error });
