@@ -1,0 +1,49 @@
+//! Profiles: what one job may reach, read from YAML and compiled for lookups.
+//!
+//! A file goes through three types: YAML nodes with their places (`yaml`), the fields as typed
+//! (`raw`, filled by `decode`), and the compiled [`Profile`] (`resolve`). Each step reports what is
+//! wrong with file, line and column, and a profile exists only if nothing was wrong.
+//!
+//! Invariant: a `Profile` never changes. Who wants another mode or another file gets another value.
+
+mod check;
+mod cidr;
+mod decision;
+mod decode;
+mod diagnostic;
+mod duration;
+mod error;
+mod explain;
+mod hard_block;
+mod host;
+pub mod limits;
+mod names;
+mod nearest;
+mod networks;
+mod pattern;
+mod port;
+mod problem;
+mod profile;
+mod raw;
+mod resolve;
+mod settings;
+mod target;
+mod yaml;
+
+pub use check::check;
+pub use cidr::CidrError;
+pub use decision::{Grant, Grants, NameDecision, RuleIndex, WildcardIndex};
+pub use diagnostic::{Diagnostic, Report, Span};
+pub use duration::DurationError;
+pub(crate) use error::Chain;
+pub use error::PolicyError;
+pub use explain::{Cause, Explanation, explain};
+pub use hard_block::{HardBlock, METADATA_ADDRESSES};
+pub use host::{HostName, MAX_LABEL_BYTES, MAX_NAME_BYTES, NameError};
+pub use networks::{AddressDecision, KernelNetwork, NetworkRule};
+pub use pattern::{DomainPattern, PatternError, Scope};
+pub use port::{Port, PortError, Protocol};
+pub use problem::Problem;
+pub use profile::{Counts, Profile};
+pub use settings::{DnsSettings, Inbound, Mode};
+pub use target::{Host, Target, TargetError};

@@ -1,0 +1,229 @@
+//! Everything that can be wrong inside a profile file.
+
+use super::cidr::CidrError;
+use super::diagnostic::{Diagnostic, Span};
+use super::duration::DurationError;
+use super::limits;
+use super::pattern::PatternError;
+use super::port::PortError;
+
+/// One kind of mistake, with what a message needs to name it. Text from the file is kept printable
+/// and short.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The YAML grammar is violated.
+    #[error("not valid YAML: {0}")]
+    Syntax(String),
+    /// No document, or an empty one.
+    #[error("the file is empty; a profile begins with `apiVersion: weir.dev/v1`")]
+    Empty,
+    /// More than one document.
+    #[error("a second document begins here; a file holds exactly one profile")]
+    SeveralDocuments,
+    /// `*name`, or the merge of one.
+    #[error("aliases are not supported; write the value out")]
+    Alias,
+    /// `&name`.
+    #[error("anchors are not supported; write the value out where it is needed")]
+    Anchor,
+    /// `!tag`.
+    #[error("tags are not supported; write the plain value")]
+    Tag,
+    /// `%YAML` and the like.
+    #[error("directives are not supported; leave the `%` line out")]
+    Directive,
+    /// A list or map as key.
+    #[error("a key must be plain text, not a list or map")]
+    KeyNotScalar,
+    /// Lists and maps inside each other, deeper than any profile needs.
+    #[error("lists and maps are nested more than {} deep", limits::NESTING)]
+    TooDeep,
+    /// More nodes than any profile needs.
+    #[error("the file holds more than {} YAML values", limits::NODES)]
+    TooManyNodes,
+    /// A key that the schema does not know.
+    #[error("unknown field `{field}` in {place}{}", did_you_mean(*.nearest))]
+    UnknownField {
+        /// The key as typed.
+        field: String,
+        /// The map it stands in.
+        place: String,
+        /// The key that was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// A key of the schema that this version does not act on.
+    #[error("`{0}` belongs to the node agent and is not supported by this version")]
+    UnsupportedField(&'static str),
+    /// A key given twice in one map.
+    #[error("duplicate field `{field}` in {place}; it was first given in line {first_line}")]
+    DuplicateField {
+        /// The key.
+        field: &'static str,
+        /// The map it stands in.
+        place: String,
+        /// Where it was given first.
+        first_line: usize,
+    },
+    /// A key that must be there is not.
+    #[error("missing field `{field}` in {place}")]
+    MissingField {
+        /// The key.
+        field: &'static str,
+        /// The map it should stand in.
+        place: String,
+    },
+    /// A list where text is wanted, and so on.
+    #[error("{what}: expected {expected}, found {found}")]
+    WrongType {
+        /// The field.
+        what: String,
+        /// What the schema wants there.
+        expected: &'static str,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// A word outside a closed set.
+    #[error("{what}: unknown value `{found}`, expected {expected}{}", did_you_mean(*.nearest))]
+    UnknownValue {
+        /// The field.
+        what: &'static str,
+        /// The word as typed.
+        found: String,
+        /// The words that may stand there.
+        expected: &'static str,
+        /// The word that was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// Text that is no profile name.
+    #[error(
+        "`{0}` is not a profile name: use 1 to {max} of a-z, 0-9, `.`, `_`, `-` in parts separated by `/`, each part beginning and ending with a letter or digit",
+        max = limits::PROFILE_NAME_BYTES
+    )]
+    ProfileName(String),
+    /// Text that is no rule id.
+    #[error(
+        "`{0}` is not a rule id: use 1 to {max} of a-z, 0-9, `.`, `_`, `-`, beginning with a letter or digit",
+        max = limits::RULE_ID_BYTES
+    )]
+    RuleId(String),
+    /// An id that events use for weir's own rules.
+    #[error("the rule id `{0}` is reserved; events use it for refusals that no allow rule caused")]
+    ReservedRuleId(String),
+    /// The same id twice.
+    #[error("duplicate rule id `{id}`; it was first used in line {first_line}")]
+    DuplicateRule {
+        /// The id.
+        id: String,
+        /// Where it was used first.
+        first_line: usize,
+    },
+    /// A rule without names and prefixes.
+    #[error("{0} names neither `domains` nor `cidrs`, so it allows nothing; remove it or fill it")]
+    RuleWithoutTarget(String),
+    /// `ports: []`.
+    #[error("{0} lists no port, so it allows nothing; leave `ports` out for 443/tcp")]
+    NoPorts(String),
+    /// `private` on a rule that has only `cidrs`.
+    #[error("`private` speaks about answers for `domains`, and {0} has none")]
+    PrivateWithoutDomains(String),
+    /// An entry of a list that was there before.
+    #[error("duplicate entry `{text}` in {what}; it was first given in line {first_line}")]
+    DuplicateEntry {
+        /// The entry in canonical form.
+        text: String,
+        /// The list.
+        what: String,
+        /// Where it was given first.
+        first_line: usize,
+    },
+    /// A `domains` entry that is no name and no pattern.
+    #[error("`{text}` is not a host name: {error}")]
+    Domain {
+        /// As typed.
+        text: String,
+        /// Why.
+        error: PatternError,
+    },
+    /// A `ports` entry that is no port.
+    #[error("`{text}` is not a port: {error}")]
+    Port {
+        /// As typed.
+        text: String,
+        /// Why.
+        error: PortError,
+    },
+    /// A `cidrs` or `inbound` entry that is no prefix.
+    #[error("`{text}` is not a network prefix: {error}")]
+    Cidr {
+        /// As typed.
+        text: String,
+        /// Why.
+        error: CidrError,
+    },
+    /// A duration that cannot be read or is out of bounds.
+    #[error("{what}: `{text}` is not a duration that can be used here: {error}")]
+    Duration {
+        /// The field.
+        what: &'static str,
+        /// As typed.
+        text: String,
+        /// Why.
+        error: DurationError,
+    },
+    /// A count that cannot be read or is out of bounds.
+    #[error("{what}: expected a whole number from {min} to {max}, found `{text}`")]
+    Count {
+        /// The field.
+        what: &'static str,
+        /// As typed.
+        text: String,
+        /// The least that may stand there.
+        min: u32,
+        /// The most that may stand there.
+        max: u32,
+    },
+    /// More of something than a profile may hold.
+    #[error("{what}: {found} are too many, the most is {most}")]
+    TooMany {
+        /// What is counted.
+        what: String,
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// The rules that cover one prefix grant more ports together than the kernel's value holds.
+    #[error(
+        "the rules that cover {net} ({rules}) allow {found} distinct ports there together, the most is {most}",
+        most = limits::PORTS
+    )]
+    MergedPorts {
+        /// The prefix.
+        net: ipnet::IpNet,
+        /// The ids of the rules.
+        rules: String,
+        /// How many ports they sum up to.
+        found: usize,
+    },
+    /// More rules cover one name than a lookup returns.
+    #[error(
+        "{found} rules cover the name pattern `{pattern}`, the most is {most}",
+        most = limits::RULES_PER_NAME
+    )]
+    MergedRules {
+        /// The pattern.
+        pattern: String,
+        /// How many rules cover it.
+        found: usize,
+    },
+}
+
+impl Problem {
+    pub(super) fn at(self, span: Span) -> Diagnostic {
+        Diagnostic { span, problem: self }
+    }
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
+}
