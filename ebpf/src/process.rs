@@ -30,7 +30,11 @@ const _: () = assert!(size_of::<ProcessKey>() == 16);
 pub struct Ancestor {
     /// The thread group leader's name, zero padded.
     pub comm: [u8; COMM_BYTES],
+    /// Process id (thread group id) in the initial pid namespace.
+    pub tgid: u32,
 }
+
+const _: () = assert!(size_of::<Ancestor>() == COMM_BYTES + 4);
 
 /// What is remembered of a process from its first socket on, so that it can be named after its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +58,7 @@ pub struct Process {
 
 const _: () = assert!(
     size_of::<Process>()
-        == PATH_COMPONENTS * COMPONENT_BYTES + ANCESTORS * COMM_BYTES + COMM_BYTES + 16
+        == PATH_COMPONENTS * COMPONENT_BYTES + ANCESTORS * (COMM_BYTES + 4) + COMM_BYTES + 16
 );
 
 /// Byte offsets inside kernel structures, read from the running kernel's own BTF.

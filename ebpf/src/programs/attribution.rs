@@ -66,6 +66,7 @@ fn ancestors(process: &mut Process, leader: u64, offsets: &KernelOffsets) {
             break;
         }
         ancestor.comm = read(parent, offsets.task_comm);
+        ancestor.tgid = tgid;
         process.ancestor_count += 1;
         task = parent;
     }

@@ -1,0 +1,86 @@
+//! Names processes: from what the socket hooks remembered, or else from `/proc` while it lasts.
+
+use std::{fs, path::Path};
+
+use weir_ebpf::process::{Ancestor, COMM_BYTES, Process, ProcessKey};
+
+use crate::datapath::Datapath;
+
+/// A process as records show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The name of the thread group leader.
+    pub comm: String,
+    /// The path of the executable, where it is known.
+    pub binary: Option<String>,
+    /// Process id in the initial pid namespace; 0 when not known.
+    pub pid: u32,
+    /// Names from the oldest ancestor that is shown down to the process itself.
+    pub ancestry: Vec<String>,
+}
+
+/// Names the process behind an event. Ancestors at and above `root` are left out, and so is the one
+/// below it: they are weir's own.
+#[must_use]
+pub fn identify(
+    datapath: &Datapath,
+    key: ProcessKey,
+    comm: [u8; COMM_BYTES],
+    root: Option<u32>,
+) -> Identity {
+    let remembered = datapath.process(key);
+    let comm = text(&comm);
+    let binary = remembered.as_ref().and_then(binary).or_else(|| binary_of_live(key));
+    let mut ancestry: Vec<String> = remembered
+        .as_ref()
+        .map(|process| ancestors(process, root).iter().map(|one| text(&one.comm)).collect())
+        .unwrap_or_default();
+    ancestry.reverse();
+    ancestry.push(comm.clone());
+    Identity { comm, binary, pid: key.tgid, ancestry }
+}
+
+/// The ancestors that belong to the job, the parent first.
+fn ancestors(process: &Process, root: Option<u32>) -> &[Ancestor] {
+    let known = usize::try_from(process.ancestor_count).unwrap_or(0);
+    let known = process.ancestors.get(..known).unwrap_or(&process.ancestors);
+    let end = root.and_then(|root| known.iter().position(|ancestor| ancestor.tgid == root));
+    match end {
+        Some(end) => known.get(..end.saturating_sub(1)).unwrap_or_default(),
+        None => known,
+    }
+}
+
+/// The path of the executable; a walk that ran out of room begins with `…/`.
+fn binary(process: &Process) -> Option<String> {
+    let known = usize::try_from(process.components).ok()?;
+    let components = process.path.get(..known)?;
+    if components.is_empty() {
+        return None;
+    }
+    let mut path = String::from(if process.path_complete == 1 { "" } else { "…" });
+    for component in components.iter().rev() {
+        path.push('/');
+        path.push_str(&text(component));
+    }
+    Some(path)
+}
+
+/// Asks `/proc`, which may already name another process of that id: only without kernel BTF, when the
+/// hooks could remember nothing.
+fn binary_of_live(key: ProcessKey) -> Option<String> {
+    if key.start_ns != 0 || key.tgid == 0 {
+        return None;
+    }
+    let link = fs::read_link(Path::new("/proc").join(key.tgid.to_string()).join("exe")).ok()?;
+    Some(link.to_string_lossy().into_owned())
+}
+
+/// Text that ends at the first zero; what is not UTF-8 becomes replacement characters.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

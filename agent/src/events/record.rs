@@ -1,0 +1,225 @@
+//! The event record, schema version 1. Field order is the order of the published format.
+
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use weir_ebpf::{address::protocol, flow::Outcome, reason::Reason};
+
+/// Version of the record's schema.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Version of this schema.
+    #[schemars(extend("const" = SCHEMA_VERSION))]
+    pub schema: u32,
+    /// What the record tells of.
+    pub kind: Kind,
+    /// When it happened: RFC 3339, UTC, milliseconds.
+    pub ts: String,
+    /// What became of it; absent in `attach`, `detach` and `lost`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<RecordVerdict>,
+    /// Why it was refused or audited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<RecordReason>,
+    /// The machine.
+    pub node: String,
+    /// The policy that decided.
+    pub policy: PolicyInfo,
+    /// The process, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessInfo>,
+    /// How the process was found.
+    pub attribution: Attribution,
+    /// Where it went, or would have gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Destination>,
+    /// Connects, packets of unconnected sockets, or questions; in `lost`, what was lost.
+    pub count: u64,
+    /// IP bytes sent.
+    pub bytes_up: u64,
+    /// IP bytes received.
+    pub bytes_down: u64,
+    /// From the first to the last sight, milliseconds; in `flow`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// The pod; null outside Kubernetes.
+    pub pod: Option<PodInfo>,
+    /// The container; null outside Kubernetes.
+    pub container: Option<String>,
+    /// The CI job; null where there is none.
+    pub gitlab: Option<GitlabInfo>,
+}
+
+/// What a record tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The first sight of something refused, or audited.
+    Violation,
+    /// The account of one destination of one process, at its end.
+    Flow,
+    /// Enforcement began.
+    Attach,
+    /// Enforcement ended.
+    Detach,
+    /// Records that could not be written.
+    Lost,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordVerdict {
+    /// Passed by policy.
+    Allow,
+    /// Refused.
+    Block,
+    /// Passed because the profile is in audit mode.
+    Audit,
+}
+
+impl From<Outcome> for RecordVerdict {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Allowed => Self::Allow,
+            Outcome::Blocked => Self::Block,
+            Outcome::Audited => Self::Audit,
+        }
+    }
+}
+
+/// A reason in a record: one of the closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordReason(pub Reason);
+
+impl Serialize for RecordReason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+impl JsonSchema for RecordReason {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Reason".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "enum": Reason::ALL.map(Reason::as_str),
+        })
+    }
+}
+
+/// How the process was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Attribution {
+    /// By a BPF LSM hook.
+    Lsm,
+    /// By the cgroup's socket hooks.
+    Cgroup,
+    /// Not at all.
+    None,
+}
+
+/// The policy that decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyInfo {
+    /// How the profile was chosen.
+    pub scope: Scope,
+    /// The profile.
+    pub profile: String,
+    /// The rule; `default-deny` when none matched.
+    pub rule_id: String,
+    /// `sha256:` and the digest of what was loaded.
+    pub bundle: String,
+}
+
+/// How a profile was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Named on the command line.
+    Command,
+    /// Nothing was named: deny all.
+    Default,
+}
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessInfo {
+    /// Its name.
+    pub comm: String,
+    /// The path of its executable.
+    pub binary: Option<String>,
+    /// Its process id on the machine.
+    pub pid: u32,
+    /// Names from its oldest ancestor in the job down to itself.
+    pub ancestry: Vec<String>,
+}
+
+/// A destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Destination {
+    /// The name that led there, where one did.
+    pub host: Option<String>,
+    /// The address; null for a name that was never resolved.
+    pub ip: Option<IpAddr>,
+    /// The port; null where there is none.
+    pub port: Option<u16>,
+    /// `tcp`, `udp`, `icmp`, `dns` for a question, or `ip-` and a protocol number.
+    pub proto: String,
+}
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PodInfo {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+/// A GitLab CI job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GitlabInfo {
+    /// Path of the project.
+    pub project: Option<String>,
+    /// Its id.
+    pub project_id: Option<u64>,
+    /// The pipeline's id.
+    pub pipeline_id: Option<u64>,
+    /// The job's id.
+    pub job_id: Option<u64>,
+    /// The job's name.
+    pub job_name: Option<String>,
+    /// Branch or tag.
+    #[serde(rename = "ref")]
+    pub reference: Option<String>,
+    /// Link to the job.
+    pub job_url: Option<String>,
+}
+
+/// The name of a protocol number.
+#[must_use]
+pub fn protocol_name(number: u8) -> String {
+    match number {
+        protocol::TCP => "tcp".to_owned(),
+        protocol::UDP => "udp".to_owned(),
+        protocol::ICMP | protocol::ICMPV6 => "icmp".to_owned(),
+        other => format!("ip-{other}"),
+    }
+}

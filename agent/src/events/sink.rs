@@ -1,0 +1,130 @@
+//! Where records go: a thread that writes lines, behind a bounded queue. A sink that is slow or fails
+//! costs records, which are counted, never enforcement.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+use super::record::Record;
+
+/// Records that may wait for the writer.
+const QUEUE: usize = 8192;
+
+/// A sink that could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The file cannot be written.
+    #[error("opening the events file {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The writer's thread could not be started.
+    #[error("starting the events writer")]
+    Thread(#[source] io::Error),
+}
+
+/// Takes records and writes them in the background.
+#[derive(Debug)]
+pub struct Sink {
+    queue: Option<SyncSender<Vec<u8>>>,
+    writer: Option<JoinHandle<Option<io::Error>>>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// How the writing went.
+#[derive(Debug, Default)]
+pub struct SinkReport {
+    /// Records that were not written.
+    pub dropped: u64,
+    /// The first failure.
+    pub error: Option<io::Error>,
+}
+
+impl Sink {
+    /// A sink that takes everything and writes nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { queue: None, writer: None, dropped: Arc::default() }
+    }
+
+    /// A sink that appends to a file, or writes to standard output when the path is `-`.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError`].
+    pub fn open(path: &Path) -> Result<Self, SinkError> {
+        if path == Path::new("-") {
+            return Self::new(io::stdout());
+        }
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = file.map_err(|source| SinkError::Open { path: path.to_owned(), source })?;
+        Self::new(file)
+    }
+
+    fn new(output: impl Write + Send + 'static) -> Result<Self, SinkError> {
+        let (queue, lines) = sync_channel(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&dropped);
+        let writer = thread::Builder::new()
+            .name("weir-events".to_owned())
+            .spawn(move || write_all(output, &lines, &count))
+            .map_err(SinkError::Thread)?;
+        Ok(Self { queue: Some(queue), writer: Some(writer), dropped })
+    }
+
+    /// Takes a record; never waits.
+    pub fn write(&self, record: &Record) {
+        let Some(queue) = &self.queue else { return };
+        let line = serde_json::to_vec(record).map(|mut line| {
+            line.push(b'\n');
+            line
+        });
+        let taken = match line {
+            Ok(line) => !matches!(queue.try_send(line), Err(TrySendError::Full(_) | TrySendError::Disconnected(_))),
+            Err(_unserialisable) => false,
+        };
+        if !taken {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until all that was taken is written.
+    #[must_use]
+    pub fn finish(mut self) -> SinkReport {
+        self.queue = None;
+        let error = self.writer.take().and_then(|writer| writer.join().unwrap_or(None));
+        SinkReport { dropped: self.dropped.load(Ordering::Relaxed), error }
+    }
+}
+
+/// Writes lines until the queue closes. After a failure it goes on trying: a full disk may have room
+/// again. Returns the first failure.
+fn write_all(
+    mut output: impl Write,
+    lines: &Receiver<Vec<u8>>,
+    dropped: &AtomicU64,
+) -> Option<io::Error> {
+    let mut first_error = None;
+    for line in lines {
+        if let Err(error) = output.write_all(&line).and_then(|()| output.flush()) {
+            dropped.fetch_add(1, Ordering::Relaxed);
+            if first_error.is_none() {
+                tracing::warn!(%error, "event records cannot be written");
+                first_error = Some(error);
+            }
+        }
+    }
+    first_error
+}

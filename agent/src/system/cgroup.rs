@@ -1,0 +1,92 @@
+//! Control groups, version 2 (the kernel's Documentation/admin-guide/cgroup-v2.rst).
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::mounts;
+
+/// Why the cgroup of this process is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// No cgroup2 file system is mounted.
+    #[error("no cgroup v2 file system is mounted; mount one with `mount -t cgroup2 none /sys/fs/cgroup/unified`")]
+    NotMounted,
+    /// Something could not be read.
+    #[error("reading {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// This process is in no cgroup of version 2.
+    #[error("this process is in no cgroup of version 2")]
+    NoMembership,
+}
+
+/// Where cgroup version 2 is mounted, on pure and on hybrid machines.
+///
+/// # Errors
+///
+/// [`CgroupError`].
+pub fn root() -> Result<PathBuf, CgroupError> {
+    let unreadable =
+        |source| CgroupError::Read { path: PathBuf::from("/proc/self/mountinfo"), source };
+    mounts::find("cgroup2").map_err(unreadable)?.ok_or(CgroupError::NotMounted)
+}
+
+/// The folder of this process's own cgroup.
+///
+/// # Errors
+///
+/// [`CgroupError`].
+pub fn own() -> Result<PathBuf, CgroupError> {
+    let file = PathBuf::from("/proc/self/cgroup");
+    let text = fs::read_to_string(&file)
+        .map_err(|source| CgroupError::Read { path: file, source })?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"));
+    let path = path.ok_or(CgroupError::NoMembership)?;
+    Ok(root()?.join(path.trim_start_matches('/')))
+}
+
+/// The processes in a cgroup and below it.
+///
+/// # Errors
+///
+/// When the folder cannot be read.
+pub fn processes(cgroup: &Path) -> io::Result<Vec<i32>> {
+    let mut pids: Vec<i32> = fs::read_to_string(cgroup.join("cgroup.procs"))?
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .collect();
+    for child in children(cgroup)? {
+        pids.extend(processes(&child)?);
+    }
+    Ok(pids)
+}
+
+/// Removes an empty cgroup and the empty ones below it.
+///
+/// # Errors
+///
+/// `EBUSY` while a process is left in one of them.
+pub fn remove(cgroup: &Path) -> io::Result<()> {
+    for child in children(cgroup)? {
+        remove(&child)?;
+    }
+    fs::remove_dir(cgroup)
+}
+
+fn children(cgroup: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(cgroup)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    Ok(folders)
+}
