@@ -1,2 +1,4 @@
 //! The node agent of weir.
 
+pub mod policy;
+pub mod resolver;
