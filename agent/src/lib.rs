@@ -1,8 +1,16 @@
 //! weir: default-deny egress control for CI runners.
 //!
-//! The way of the data: a [`policy`] says what may be reached; the [`datapath`] enforces it in the
-//! kernel.
+//! The way of the data: a [`policy`] says what may be reached. The [`datapath`] enforces it in the
+//! kernel, the [`resolver`] answers names by it, and a [`pod`] joins the two for one process tree.
+//! What was refused and what passed becomes [`events`], with the process named by [`attribution`].
+//! [`run`] does all this for one command.
 
+pub mod attribution;
 pub mod cli;
 pub mod datapath;
+pub mod events;
+pub mod pod;
 pub mod policy;
+pub mod resolver;
+pub mod run;
+pub mod system;

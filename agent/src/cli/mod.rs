@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod policy;
+pub mod run;
 
 /// Default-deny egress control for CI runners.
 #[derive(Debug, Parser)]
@@ -16,16 +17,40 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a command, and all that it starts, under default-deny egress.
+    Run(run::RunArgs),
     /// Check and explain profiles.
     Policy(policy::PolicyArgs),
+    /// Print the JSON Schema of the event records.
+    Schema,
+    /// Become the command of `weir run`; not for people.
+    #[command(name = crate::run::LAUNCH, hide = true)]
+    Launch(run::LaunchArgs),
 }
 
 /// Reads the arguments of the process and does what they say.
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Launch(args) => run::launch(args),
         Command::Policy(args) => {
             policy::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+        }
+        Command::Schema => schema(),
+    }
+}
+
+fn schema() -> ExitCode {
+    use std::io::Write as _;
+    let written = crate::events::schema::text()
+        .map_err(std::io::Error::other)
+        .and_then(|text| std::io::stdout().lock().write_all(text.as_bytes()));
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            crate::run::complain(&format!("printing the schema: {error}"));
+            ExitCode::FAILURE
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Records: what is told of refusals and flows, one JSON object a line.
 
 pub mod record;
-pub mod recorder;
 pub mod schema;
 pub mod sink;

@@ -1,9 +1,14 @@
 //! Control groups, version 2 (the kernel's Documentation/admin-guide/cgroup-v2.rst).
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::mounts;
 
@@ -89,4 +94,23 @@ fn children(cgroup: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(folders)
+}
+
+/// Waits until the kernel reports a change of the cgroup's `populated` state, or for so long.
+///
+/// # Errors
+///
+/// When the cgroup's events cannot be watched.
+pub fn wait_for_change(cgroup: &Path, at_most: Duration) -> io::Result<()> {
+    // The file must have been read once for a change of it to be reported (cgroup-v2.rst, "populated").
+    let mut events = fs::File::open(cgroup.join("cgroup.events"))?;
+    let mut text = String::new();
+    events.read_to_string(&mut text)?;
+    if text.contains("populated 0") {
+        return Ok(());
+    }
+    let mut watched = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
+    let timeout = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX);
+    poll(&mut watched, timeout)?;
+    Ok(())
 }

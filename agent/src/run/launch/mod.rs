@@ -16,7 +16,7 @@
 mod capabilities;
 mod descriptors;
 mod mounts;
-mod relay;
+pub(super) mod relay;
 
 use std::{
     ffi::OsString,
@@ -132,9 +132,8 @@ fn init(spec: &LaunchSpec, signals: &relay::Signals) -> Result<ExitCode, LaunchE
     let (program, arguments) = spec.command.split_first().ok_or(LaunchError::NoCommand)?;
     let mut command = Command::new(program);
     command.args(arguments);
-    let unblock = signals.unblock_in_child();
-    // SAFETY: restoring the signal mask is async-signal-safe and allocates nothing.
-    unsafe { command.pre_exec(unblock) };
+    // SAFETY: setting the signal mask is async-signal-safe and allocates nothing.
+    unsafe { command.pre_exec(relay::Signals::unblock_in_child) };
     match command.spawn() {
         Ok(child) => {
             let pid = i32::try_from(child.id()).map(Pid::from_raw);

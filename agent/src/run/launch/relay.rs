@@ -16,11 +16,11 @@ use nix::{
 #[derive(Debug)]
 pub(super) struct Signals {
     descriptor: SignalFd,
-    before: SigSet,
 }
 
-/// Signals that are not for passing on: the kernel sends them to a process about itself.
-const OWN: [Signal; 7] = [
+/// Signals that are not for passing on: the kernel sends them to a process about itself, or to the whole
+/// job of a shell, which is to stop as one.
+const OWN: [Signal; 8] = [
     Signal::SIGSEGV,
     Signal::SIGBUS,
     Signal::SIGILL,
@@ -28,27 +28,31 @@ const OWN: [Signal; 7] = [
     Signal::SIGTRAP,
     Signal::SIGTTIN,
     Signal::SIGTTOU,
+    Signal::SIGTSTP,
 ];
 
-/// Holds every signal back that can be passed on.
-pub(super) fn block() -> nix::Result<Signals> {
+/// The signals that can be passed on.
+pub(in crate::run) fn passed_on() -> SigSet {
     let mut set = SigSet::all();
     for signal in OWN {
         set.remove(signal);
     }
-    let mut before = SigSet::empty();
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), Some(&mut before))?;
-    let descriptor = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)?;
-    // What was blocked on arrival was blocked by `weir run` for its own reading.
-    before.clear();
-    Ok(Signals { descriptor, before })
+    set
+}
+
+/// Holds every signal back that can be passed on.
+pub(super) fn block() -> nix::Result<Signals> {
+    let set = passed_on();
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&set), None)?;
+    Ok(Signals { descriptor: SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)? })
 }
 
 impl Signals {
     /// What a child does before it becomes the command: hear signals again.
-    pub(super) fn unblock_in_child(&self) -> impl FnMut() -> io::Result<()> + Send + Sync + 'static {
-        let before = self.before;
-        move || sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None).map_err(io::Error::from)
+    ///
+    /// All of them: what was blocked on arrival was blocked by `weir run` for its own reading.
+    pub(super) fn unblock_in_child() -> io::Result<()> {
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).map_err(io::Error::from)
     }
 }
 

@@ -1,0 +1,171 @@
+//! Puts a profile into force, and another in its place, without an instant of open egress.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Instant,
+};
+
+use ipnet::IpNet;
+use weir_ebpf::{
+    address::{Endpoint, protocol},
+    pod::{Network, NetworkPort, PodState, flags, network_flags},
+};
+
+use super::{EnforcedPod, PodError, lock};
+use crate::{
+    datapath::{
+        DatapathError,
+        slot::{NetworkEntry, address},
+    },
+    policy::{Inbound, Mode, Port, Profile, Protocol},
+    resolver::Admission,
+    system::addresses::own_addresses,
+};
+
+impl EnforcedPod {
+    /// Puts the current profile into force: from here on the pod is open as far as the profile says.
+    ///
+    /// # Errors
+    ///
+    /// [`PodError`]; the pod stays as it was, which at first is closed.
+    pub fn enforce(&self) -> Result<(), PodError> {
+        self.replace(self.current_profile())
+    }
+
+    /// Replaces the profile. What the new one does not allow is revoked at once, open sockets
+    /// included; what it does allow goes on, also where the answer's lifetime is over.
+    ///
+    /// # Errors
+    ///
+    /// [`PodError`]; the kernel then holds the old policy, less what was already revoked.
+    pub fn replace(&self, profile: Arc<Profile>) -> Result<(), PodError> {
+        let networks = kernel_networks(&profile)?;
+        let mut state = lock(&self.state);
+        // From here on an answer that was decided under the old profile is not admitted any more.
+        self.profile.store(Arc::clone(&profile));
+        let bank = self.datapath.stage_networks(&self.slot, &networks)?;
+        let revoked = state.table.retain(|endpoint, entry| {
+            let rule = rule_of(&profile, endpoint, entry);
+            entry.rule = rule.unwrap_or(entry.rule);
+            rule.is_some()
+        });
+        self.slot.revoke(revoked)?;
+        let generation = state.generation.wrapping_add(1).max(1);
+        self.datapath.set_state(&self.slot, &self.pod_state(&profile, generation, bank))?;
+        state.generation = generation;
+        Ok(())
+    }
+
+    fn pod_state(&self, profile: &Profile, generation: u32, bank: u32) -> PodState {
+        let audit = if profile.mode() == Mode::Audit { flags::AUDIT } else { 0 };
+        let listener_v4 = address(self.listener.v4.into());
+        PodState {
+            generation,
+            flags: flags::READY | flags::BLOCK_METADATA | flags::BLOCK_DOT | audit,
+            bank,
+            listener_port: self.listener.port,
+            padding: 0,
+            listener_v4,
+            listener_v6: self.listener.v6.map_or(listener_v4, |v6| address(v6.into())),
+        }
+    }
+}
+
+/// The rule by which a profile allows an entry that an older one allowed.
+fn rule_of(profile: &Arc<Profile>, endpoint: &Endpoint, entry: &super::table::Allowed) -> Option<u32> {
+    let admission = Admission {
+        profile,
+        name: &entry.name,
+        addresses: &[entry.address],
+        expires: Instant::now(),
+    };
+    admission
+        .entries()
+        .find(|(address, port, _)| endpoint_of(*address, *port) == *endpoint)
+        .map(|(_, _, rule)| u32::from(rule.0))
+}
+
+/// The kernel's key of an address and port.
+pub(super) fn endpoint_of(ip: IpAddr, port: Port) -> Endpoint {
+    Endpoint::new(address(ip), protocol_number(port.protocol), port.number)
+}
+
+fn protocol_number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => protocol::TCP,
+        Protocol::Udp => protocol::UDP,
+        Protocol::Icmp => protocol::ICMP,
+    }
+}
+
+/// All networks that the kernel is to know: the profile's, the pod's own addresses, and the sources
+/// that may be answered. One longest-prefix match has to tell all of an address, so each prefix also
+/// carries what holds for the prefixes that cover it.
+fn kernel_networks(profile: &Profile) -> Result<Vec<NetworkEntry>, PodError> {
+    let mut entries: Vec<NetworkEntry> = Vec::new();
+    for granted in profile.networks_for_kernel() {
+        let ports = granted.ports.iter().map(|(port, rule)| NetworkPort {
+            port: port.number,
+            protocol: protocol_number(port.protocol),
+            padding: 0,
+            rule: u32::from(rule.0),
+        });
+        let mut network = Network::default();
+        let mut count = 0_u32;
+        let mut slots = network.ports.iter_mut();
+        for port in ports {
+            let Some(slot) = slots.next() else {
+                let error = DatapathError::TooManyPorts { ports: granted.ports.len() };
+                return Err(PodError::Datapath(error));
+            };
+            *slot = port;
+            count += 1;
+        }
+        network.count = count;
+        entries.push(NetworkEntry { net: granted.net, network });
+    }
+    let own = own_addresses().map_err(PodError::Addresses)?;
+    for ip in &own {
+        add_flag(&mut entries, IpNet::from(*ip), network_flags::OWN);
+    }
+    for inbound in profile.inbound() {
+        match inbound {
+            Inbound::Node => {
+                for ip in &own {
+                    add_flag(&mut entries, IpNet::from(*ip), network_flags::INBOUND);
+                }
+            }
+            Inbound::Network(net) => add_flag(&mut entries, *net, network_flags::INBOUND),
+        }
+    }
+    Ok(entries)
+}
+
+/// Marks a network, and every more special one below it.
+fn add_flag(entries: &mut Vec<NetworkEntry>, net: IpNet, flag: u32) {
+    let net = canonical(net);
+    if !entries.iter().any(|entry| entry.net == net) {
+        let inherited = entries
+            .iter()
+            .filter(|entry| entry.net.contains(&net))
+            .max_by_key(|entry| entry.net.prefix_len())
+            .map_or_else(Network::default, |entry| entry.network);
+        entries.push(NetworkEntry { net, network: inherited });
+    }
+    for entry in entries.iter_mut().filter(|entry| net.contains(&entry.net)) {
+        entry.network.flags |= flag;
+    }
+}
+
+fn canonical(net: IpNet) -> IpNet {
+    match net {
+        IpNet::V6(v6) if v6.prefix_len() == 128 => {
+            IpNet::from(Ipv6Addr::to_canonical(&v6.addr()))
+        }
+        other => other.trunc(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

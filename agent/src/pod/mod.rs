@@ -1,0 +1,124 @@
+//! One enforced process tree: its policy, its place in the kernel, its names, its records.
+//!
+//! Invariants:
+//! - What the kernel allows is what [`table::AllowTable`] holds; nothing else writes allow entries.
+//! - The policy changes under the same lock as the allow table, so no answer that was decided under
+//!   the old one is admitted under the new one.
+
+mod apply;
+mod hosts;
+pub mod records;
+mod serve;
+mod table;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::{
+    datapath::{Datapath, DatapathError, slot::Slot},
+    events::sink::SinkReport,
+    policy::Profile,
+};
+
+use self::{hosts::HostMemory, records::Recorder, table::AllowTable};
+
+/// Where the pod's listener can be reached from inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerAddress {
+    /// IPv4 address.
+    pub v4: std::net::Ipv4Addr,
+    /// IPv6 address, where there is one.
+    pub v6: Option<std::net::Ipv6Addr>,
+    /// Port of UDP and TCP.
+    pub port: u16,
+}
+
+/// One enforced process tree.
+#[derive(Debug)]
+pub struct EnforcedPod {
+    datapath: Arc<Datapath>,
+    slot: Slot,
+    profile: ArcSwap<Profile>,
+    listener: ListenerAddress,
+    state: Mutex<State>,
+    hosts: Mutex<HostMemory>,
+    recorder: Recorder,
+}
+
+/// What changes when the policy does.
+#[derive(Debug)]
+struct State {
+    table: AllowTable,
+    generation: u32,
+}
+
+/// Why a pod could not be enforced.
+#[derive(Debug, thiserror::Error)]
+pub enum PodError {
+    /// The kernel side failed.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
+    /// The pod's own addresses are not known.
+    #[error("reading the addresses of this machine")]
+    Addresses(#[source] std::io::Error),
+}
+
+impl EnforcedPod {
+    /// A pod in a slot; closed until [`Self::enforce`].
+    #[must_use]
+    pub fn new(
+        datapath: Arc<Datapath>,
+        slot: Slot,
+        profile: Arc<Profile>,
+        listener: ListenerAddress,
+        entries: usize,
+        recorder: Recorder,
+    ) -> Self {
+        Self {
+            datapath,
+            slot,
+            profile: ArcSwap::new(profile),
+            listener,
+            state: Mutex::new(State { table: AllowTable::new(entries), generation: 0 }),
+            hosts: Mutex::default(),
+            recorder,
+        }
+    }
+
+    /// The slot.
+    #[must_use]
+    pub const fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// The kernel side.
+    #[must_use]
+    pub const fn datapath(&self) -> &Arc<Datapath> {
+        &self.datapath
+    }
+
+    /// The records of this pod.
+    #[must_use]
+    pub const fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn current_profile(&self) -> Arc<Profile> {
+        self.profile.load_full()
+    }
+
+    /// Gives the slot back, for which the links must be gone, and ends the records.
+    #[must_use]
+    pub fn finish(self) -> SinkReport {
+        self.datapath.release_slot(self.slot);
+        self.recorder.finish()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is kept under these locks is whole between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

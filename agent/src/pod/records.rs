@@ -1,0 +1,379 @@
+//! What is told of a pod: each first sight as it happens, and the account at the end.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Instant, SystemTime},
+};
+
+use weir_ebpf::{
+    address::Endpoint,
+    flow::{Client, Event, Flow, FlowKey, Outcome},
+    process::{COMM_BYTES, ProcessKey},
+    reason::Reason,
+};
+
+use super::{EnforcedPod, lock};
+use crate::{
+    attribution::{self, Identity},
+    datapath::{Datapath, slot::ip},
+    events::{
+        record::{
+            Attribution, Destination, Kind, PolicyInfo, ProcessInfo, Record, RecordReason,
+            RecordVerdict, SCHEMA_VERSION, Scope, protocol_name,
+        },
+        sink::{Sink, SinkReport},
+    },
+    policy::{Mode, Profile, RuleIndex},
+    resolver::Refusal,
+    system::clock::wall_clock,
+};
+
+/// Distinct refused names of one tree that are told apart; the rest are counted as lost.
+const NAMES: usize = 4096;
+
+/// Writes the records of one pod.
+#[derive(Debug)]
+pub struct Recorder {
+    sink: Sink,
+    node: String,
+    scope: Scope,
+    datapath: Arc<Datapath>,
+    /// Process above which no ancestor is shown.
+    root: OnceLock<u32>,
+    names: Mutex<HashMap<NameKey, NameCount>>,
+    violations: AtomicU64,
+    lost: AtomicU64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct NameKey {
+    tgid: u32,
+    name: String,
+    reason: Reason,
+    audited: bool,
+}
+
+#[derive(Clone, Debug)]
+struct NameCount {
+    count: u64,
+    first: SystemTime,
+    last: SystemTime,
+    process: Identity,
+    rule: String,
+}
+
+/// One destination of one process, with all that was counted.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The process.
+    pub process: Identity,
+    /// Names that led to the address, the latest last; for a refused name, itself.
+    pub hosts: Vec<String>,
+    /// The address; `None` for a refused name.
+    pub ip: Option<IpAddr>,
+    /// The IP protocol number; `None` for a refused name.
+    pub protocol: Option<u8>,
+    /// The port; 0 where there is none.
+    pub port: u16,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why, when it was not allowed.
+    pub reason: Option<Reason>,
+    /// The rule.
+    pub rule: String,
+    /// Connects, packets of unconnected sockets, or questions.
+    pub count: u64,
+    /// IP bytes sent.
+    pub bytes_up: u64,
+    /// IP bytes received.
+    pub bytes_down: u64,
+    /// First sight.
+    pub first: SystemTime,
+    /// Last sight.
+    pub last: SystemTime,
+}
+
+impl Recorder {
+    /// A recorder that writes to a sink.
+    #[must_use]
+    pub fn new(sink: Sink, node: String, scope: Scope, datapath: Arc<Datapath>) -> Self {
+        Self {
+            sink,
+            node,
+            scope,
+            datapath,
+            root: OnceLock::new(),
+            names: Mutex::default(),
+            violations: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        }
+    }
+
+    /// Names the process whose descendants the ancestries begin with.
+    pub fn set_root(&self, pid: u32) {
+        let _already_set = self.root.set(pid);
+    }
+
+    /// Violations so far, audited ones included; each first sight counts once.
+    #[must_use]
+    pub fn violations(&self) -> u64 {
+        self.violations.load(Ordering::Relaxed)
+    }
+
+    /// Ends the writing; what was taken is written when this returns.
+    #[must_use]
+    pub fn finish(self) -> SinkReport {
+        self.sink.finish()
+    }
+
+    fn identify(&self, key: ProcessKey, comm: [u8; COMM_BYTES]) -> Identity {
+        attribution::identify(&self.datapath, key, comm, self.root.get().copied())
+    }
+
+    /// Records a refused question: its first sight at once, repeats in the account.
+    pub(super) fn name_refused(&self, refusal: &Refusal<'_, Client>) {
+        let audited = refusal.verdict == Mode::Audit;
+        let key = NameKey {
+            tgid: refusal.client.process.tgid,
+            name: refusal.name.to_owned(),
+            reason: refusal.reason,
+            audited,
+        };
+        let now = SystemTime::now();
+        let mut names = lock(&self.names);
+        if let Some(seen) = names.get_mut(&key) {
+            seen.count += 1;
+            seen.last = now;
+            return;
+        }
+        if names.len() >= NAMES {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let process = self.identify(refusal.client.process, refusal.client.comm);
+        let rule = refusal.profile.rule_id(refusal.rule.unwrap_or(RuleIndex::DEFAULT_DENY)).to_owned();
+        let count = NameCount {
+            count: 1,
+            first: now,
+            last: now,
+            process: process.clone(),
+            rule: rule.clone(),
+        };
+        names.insert(key, count);
+        drop(names);
+        self.violations.fetch_add(1, Ordering::Relaxed);
+        let destination = Destination {
+            host: Some(refusal.name.to_owned()),
+            ip: refusal.answer,
+            port: None,
+            proto: "dns".to_owned(),
+        };
+        let mut record = self.record(Kind::Violation, now, refusal.profile, rule);
+        record.verdict = Some(if audited { RecordVerdict::Audit } else { RecordVerdict::Block });
+        record.reason = Some(RecordReason(refusal.reason));
+        record.destination = Some(destination);
+        record.count = 1;
+        name_process(&mut record, process);
+        self.sink.write(&record);
+    }
+
+    fn record(&self, kind: Kind, at: SystemTime, profile: &Profile, rule_id: String) -> Record {
+        Record {
+            schema: SCHEMA_VERSION,
+            kind,
+            ts: humantime::format_rfc3339_millis(at).to_string(),
+            verdict: None,
+            reason: None,
+            node: self.node.clone(),
+            policy: PolicyInfo {
+                scope: self.scope,
+                profile: profile.name().to_owned(),
+                rule_id,
+                bundle: profile.digest().to_owned(),
+            },
+            process: None,
+            attribution: Attribution::None,
+            destination: None,
+            count: 0,
+            bytes_up: 0,
+            bytes_down: 0,
+            duration_ms: None,
+            pod: None,
+            container: None,
+            gitlab: None,
+        }
+    }
+}
+
+fn name_process(record: &mut Record, process: Identity) {
+    if process.pid == 0 {
+        return;
+    }
+    record.attribution = Attribution::Cgroup;
+    record.process = Some(ProcessInfo {
+        comm: process.comm,
+        binary: process.binary,
+        pid: process.pid,
+        ancestry: process.ancestry,
+    });
+}
+
+impl EnforcedPod {
+    /// Tells that enforcement began, or ended.
+    pub fn record_phase(&self, kind: Kind) {
+        let profile = self.current_profile();
+        let rule = RuleIndex::DEFAULT_DENY_ID.to_owned();
+        let mut record = self.recorder.record(kind, SystemTime::now(), &profile, rule);
+        record.attribution = Attribution::Cgroup;
+        record.count = 1;
+        self.recorder.sink.write(&record);
+    }
+
+    /// Records the first sight of a refused or audited flow.
+    pub fn record_event(&self, event: &Event) {
+        let (Some(outcome), Some(reason)) =
+            (Outcome::from_code(event.flow.outcome), Reason::from_code(event.flow.reason))
+        else {
+            return;
+        };
+        if reason == Reason::DirectIpNoDns && self.refill(&event.flow.peer) {
+            tracing::warn!("the kernel evicted a live allow entry; it was written again");
+        }
+        let profile = self.current_profile();
+        let refined = self.refine(&event.flow.peer, reason);
+        let rule = RuleIndex::DEFAULT_DENY_ID.to_owned();
+        let mut record =
+            self.recorder.record(Kind::Violation, wall_clock(event.at_ns), &profile, rule);
+        record.verdict = Some(outcome.into());
+        record.reason = Some(RecordReason(refined));
+        record.destination = Some(self.destination(&event.flow.peer));
+        record.count = 1;
+        name_process(&mut record, self.recorder.identify(event.process, event.comm));
+        self.recorder.violations.fetch_add(1, Ordering::Relaxed);
+        self.recorder.sink.write(&record);
+    }
+
+    /// All that was counted, and a `flow` record of each; with what was lost on the way.
+    #[must_use]
+    pub fn settle(&self) -> Vec<Account> {
+        let profile = self.current_profile();
+        let flows = self.slot.flows();
+        let mut accounts: Vec<Account> =
+            flows.iter().filter_map(|(key, flow)| self.account(&profile, key, flow)).collect();
+        accounts.extend(self.recorder.refused_names());
+        accounts.sort_by(|a, b| a.first.cmp(&b.first));
+        for account in &accounts {
+            self.recorder.sink.write(&self.recorder.flow_record(&profile, account));
+        }
+        self.record_lost(&profile);
+        accounts
+    }
+
+    fn account(&self, profile: &Profile, key: &FlowKey, flow: &Flow) -> Option<Account> {
+        let outcome = Outcome::from_code(key.outcome)?;
+        let reason = Reason::from_code(key.reason).map(|reason| self.refine(&key.peer, reason));
+        let rule = match outcome {
+            Outcome::Allowed => RuleIndex(u16::try_from(flow.rule).unwrap_or(u16::MAX)),
+            Outcome::Blocked | Outcome::Audited => RuleIndex::DEFAULT_DENY,
+        };
+        let address = ip(key.peer.address);
+        Some(Account {
+            process: self.recorder.identify(flow.process, flow.comm),
+            hosts: lock(&self.hosts).names(address).to_vec(),
+            ip: Some(address),
+            protocol: Some(key.peer.protocol),
+            port: key.peer.port,
+            outcome,
+            reason,
+            rule: profile.rule_id(rule).to_owned(),
+            count: flow.count,
+            bytes_up: flow.bytes_up,
+            bytes_down: flow.bytes_down,
+            first: wall_clock(flow.first_ns),
+            last: wall_clock(flow.last_ns),
+        })
+    }
+
+    /// What the kernel could not know: whether a name or another port led to the address.
+    fn refine(&self, peer: &Endpoint, reason: Reason) -> Reason {
+        if reason != Reason::DirectIpNoDns {
+            return reason;
+        }
+        let address = ip(peer.address);
+        if lock(&self.state).table.knows_address(address, Instant::now()) {
+            return Reason::PortNotAllowed;
+        }
+        if lock(&self.hosts).names(address).is_empty() { reason } else { Reason::DomainNotInAllowlist }
+    }
+
+    fn destination(&self, peer: &Endpoint) -> Destination {
+        let address = ip(peer.address);
+        Destination {
+            host: lock(&self.hosts).names(address).last().cloned(),
+            ip: Some(address),
+            port: (peer.port != 0).then_some(peer.port),
+            proto: protocol_name(peer.protocol),
+        }
+    }
+
+    fn record_lost(&self, profile: &Profile) {
+        let kernel = self.datapath.counters(&self.slot).unwrap_or_default();
+        let lost = kernel.lost_events
+            + kernel.lost_flows
+            + self.recorder.lost.load(Ordering::Relaxed);
+        if lost > 0 {
+            let rule = RuleIndex::DEFAULT_DENY_ID.to_owned();
+            let mut record = self.recorder.record(Kind::Lost, SystemTime::now(), profile, rule);
+            record.count = lost;
+            self.recorder.sink.write(&record);
+        }
+    }
+}
+
+impl Recorder {
+    fn refused_names(&self) -> Vec<Account> {
+        let names = lock(&self.names);
+        names
+            .iter()
+            .map(|(key, seen)| Account {
+                process: seen.process.clone(),
+                hosts: vec![key.name.clone()],
+                ip: None,
+                protocol: None,
+                port: 0,
+                outcome: if key.audited { Outcome::Audited } else { Outcome::Blocked },
+                reason: Some(key.reason),
+                rule: seen.rule.clone(),
+                count: seen.count,
+                bytes_up: 0,
+                bytes_down: 0,
+                first: seen.first,
+                last: seen.last,
+            })
+            .collect()
+    }
+
+    fn flow_record(&self, profile: &Profile, account: &Account) -> Record {
+        let mut record = self.record(Kind::Flow, account.last, profile, account.rule.clone());
+        record.verdict = Some(account.outcome.into());
+        record.reason = account.reason.map(RecordReason);
+        record.destination = Some(Destination {
+            host: account.hosts.last().cloned(),
+            ip: account.ip,
+            port: (account.port != 0).then_some(account.port),
+            proto: account.protocol.map_or_else(|| "dns".to_owned(), protocol_name),
+        });
+        record.count = account.count;
+        record.bytes_up = account.bytes_up;
+        record.bytes_down = account.bytes_down;
+        let duration = account.last.duration_since(account.first).unwrap_or_default();
+        record.duration_ms = Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+        name_process(&mut record, account.process.clone());
+        record
+    }
+}

@@ -1,0 +1,119 @@
+//! What the resolver asks of the pod: who asks, what may be admitted, what was refused.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+
+use weir_ebpf::{
+    address::{Endpoint, protocol},
+    flow::Client,
+    pod::AllowEntry,
+};
+
+use super::{EnforcedPod, State, apply::endpoint_of, lock, table::Allowed};
+use crate::{
+    datapath::{DatapathError, slot::address},
+    policy::{HostName, Profile},
+    resolver::{Admission, AdmitError, Pod, Refusal, Transport},
+    system::clock::{instant_ns, monotonic_ns},
+};
+
+/// How long the source of a packet stays known as a client: longer than any packet waits on loopback,
+/// shorter than a port takes to come into other hands and to matter.
+const CLIENT_FRESH_NS: u64 = 10_000_000_000;
+
+impl Pod for EnforcedPod {
+    type Client = Client;
+
+    fn profile(&self) -> Arc<Profile> {
+        self.current_profile()
+    }
+
+    fn client(&self, peer: SocketAddr, transport: Transport) -> Option<Client> {
+        let number = match transport {
+            Transport::Udp => protocol::UDP,
+            Transport::Tcp => protocol::TCP,
+        };
+        let source = Endpoint::new(address(peer.ip()), number, peer.port());
+        let client = self.slot.client(source)?;
+        let age = monotonic_ns().saturating_sub(client.at_ns);
+        (age < CLIENT_FRESH_NS).then_some(client)
+    }
+
+    fn admit(&self, admission: &Admission<'_>) -> Result<(), AdmitError> {
+        lock(&self.hosts).learn(admission.name, admission.addresses);
+        let mut state = lock(&self.state);
+        if !Arc::ptr_eq(&self.profile.load(), admission.profile) {
+            return Err(AdmitError::Revoked);
+        }
+        self.admit_locked(&mut state, admission)
+    }
+
+    fn observe(&self, name: &HostName, addresses: &[IpAddr]) {
+        lock(&self.hosts).learn(name, addresses);
+    }
+
+    fn refuse(&self, refusal: &Refusal<'_, Client>) {
+        self.recorder.name_refused(refusal);
+    }
+}
+
+impl EnforcedPod {
+    fn admit_locked(
+        &self,
+        state: &mut State,
+        admission: &Admission<'_>,
+    ) -> Result<(), AdmitError> {
+        let missing: Vec<(Endpoint, IpAddr, u32)> = admission
+            .entries()
+            .map(|(ip, port, rule)| (endpoint_of(ip, port), ip, u32::from(rule.0)))
+            .filter(|(endpoint, _, rule)| !state.table.covers(endpoint, *rule, admission.expires))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let new = missing.iter().filter(|(endpoint, ..)| state.table.get(endpoint).is_none());
+        let leaving = state
+            .table
+            .make_room(new.count(), Instant::now())
+            .map_err(|_full| AdmitError::Full)?;
+        self.slot.revoke(leaving).map_err(unwritten)?;
+        let expires_ns = instant_ns(admission.expires);
+        let entries = missing.iter().map(|(endpoint, _, rule)| {
+            (*endpoint, AllowEntry { expires_ns, rule: *rule, padding: 0 })
+        });
+        self.slot.allow(entries).map_err(unwritten)?;
+        let name = Arc::new(admission.name.clone());
+        for (endpoint, ip, rule) in missing {
+            let name = Arc::clone(&name);
+            let expires = admission.expires;
+            state.table.insert(endpoint, Allowed { name, address: ip, rule, expires });
+        }
+        Ok(())
+    }
+
+    /// Writes an entry again that the kernel evicted before its time. True when there was one.
+    pub(super) fn refill(&self, endpoint: &Endpoint) -> bool {
+        let state = lock(&self.state);
+        let Some(allowed) = state.table.get(endpoint) else { return false };
+        if allowed.expires <= Instant::now() || self.slot.holds(*endpoint) {
+            return false;
+        }
+        let expires_ns = instant_ns(allowed.expires);
+        let entry = AllowEntry { expires_ns, rule: allowed.rule, padding: 0 };
+        match self.slot.allow([(*endpoint, entry)]) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "an evicted allow entry could not be written again");
+                false
+            }
+        }
+    }
+}
+
+fn unwritten(error: DatapathError) -> AdmitError {
+    AdmitError::Write(io::Error::other(error))
+}
