@@ -17,6 +17,9 @@ use super::profile::Profile;
 use super::settings::Mode;
 use super::target::{Host, Target};
 
+#[cfg(test)]
+mod tests;
+
 /// The verdict on one destination and what led to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {

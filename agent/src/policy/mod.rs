@@ -28,6 +28,8 @@ mod raw;
 mod resolve;
 mod settings;
 mod target;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 pub use check::check;
