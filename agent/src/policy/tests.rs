@@ -5,3 +5,4 @@ mod errors;
 mod properties;
 mod refused;
 mod speed;
+mod values;
