@@ -68,3 +68,6 @@ fn run_explain(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,14 +15,9 @@ const UNSUPPORTED: [&str; 2] = ["select", "credwatch"];
 pub(super) fn profile<'a>(root: Node<'a>, problems: &mut Problems) -> RawProfile<'a> {
     let place = "the profile";
     let keys = ["apiVersion", "kind", "metadata", "spec"];
-    let start = root.span;
-    let Some([api_version, kind, metadata, spec]) = fields(root, place, keys, problems) else {
+    let Some([api_version, kind, metadata, spec]) = fields(root, place, keys, 4, problems) else {
         return RawProfile::default();
     };
-    let api_version = required(api_version, start, "apiVersion", place, problems);
-    let kind = required(kind, start, "kind", place, problems);
-    let metadata = required(metadata, start, "metadata", place, problems);
-    let spec = required(spec, start, "spec", place, problems);
 
     let mut raw = RawProfile {
         api_version: api_version.and_then(|field| text(field.node, "`apiVersion`", problems)),
@@ -30,9 +25,8 @@ pub(super) fn profile<'a>(root: Node<'a>, problems: &mut Problems) -> RawProfile
         ..RawProfile::default()
     };
     if let Some(field) = metadata {
-        let (at, place) = (field.key.span, "`metadata`");
-        raw.name = fields(field.node, place, ["name"], problems)
-            .and_then(|[name]| required(name, at, "name", place, problems))
+        raw.name = fields(field.node, "`metadata`", ["name"], 1, problems)
+            .and_then(|[name]| name)
             .and_then(|field| text(field.node, "`metadata.name`", problems));
     }
     if let Some(field) = spec {
@@ -43,7 +37,7 @@ pub(super) fn profile<'a>(root: Node<'a>, problems: &mut Problems) -> RawProfile
 
 fn decode_spec<'a>(node: Node<'a>, raw: &mut RawProfile<'a>, problems: &mut Problems) {
     let keys = ["mode", "allow", "deny", "dns", "inbound"];
-    let Some([mode, allow, deny, dns, inbound]) = fields(node, "`spec`", keys, problems) else {
+    let Some([mode, allow, deny, dns, inbound]) = fields(node, "`spec`", keys, 0, problems) else {
         return;
     };
     raw.mode = mode.and_then(|field| text(field.node, "`mode`", problems));
@@ -56,14 +50,14 @@ fn decode_spec<'a>(node: Node<'a>, raw: &mut RawProfile<'a>, problems: &mut Prob
             .collect();
     }
     if let Some(field) = deny {
-        raw.deny = fields(field.node, "`deny`", ["domains"], problems)
+        raw.deny = fields(field.node, "`deny`", ["domains"], 0, problems)
             .and_then(|[domains]| domains)
             .map(|field| texts(field.node, "`deny.domains`", "a list of host names", problems))
             .unwrap_or_default();
     }
     if let Some(field) = dns {
         let keys = ["grace", "maxTtl", "namesPerWildcard"];
-        if let Some([grace, max_ttl, names]) = fields(field.node, "`dns`", keys, problems) {
+        if let Some([grace, max_ttl, names]) = fields(field.node, "`dns`", keys, 0, problems) {
             let mut text = |field: Option<Field<'a>>, what| text(field?.node, what, problems);
             raw.dns = RawDns {
                 grace: text(grace, "`dns.grace`"),
@@ -82,9 +76,8 @@ fn decode_rule<'a>(node: Node<'a>, number: usize, problems: &mut Problems) -> Op
     let span = node.span;
     let keys = ["id", "domains", "cidrs", "ports", "private"];
     let found_before = problems.len();
-    let [id, domains, cidrs, ports, private] = fields(node, &place, keys, problems)?;
+    let [id, domains, cidrs, ports, private] = fields(node, &place, keys, 1, problems)?;
     let mistyped = problems.len() > found_before;
-    let id = required(id, span, "id", &place, problems);
     // A mistyped `domains` is one mistake, not two.
     let has_target =
         mistyped || [&domains, &cidrs].into_iter().flatten().any(|field| !is_empty(&field.node));
@@ -134,19 +127,21 @@ struct Field<'a> {
     node: Node<'a>,
 }
 
-/// Takes a map apart by its known keys; reports the others, repeated ones, and what is no map.
+/// Takes a map apart by its known keys; reports the others, repeated ones, missing ones among the
+/// first `required`, and what is no map.
 fn fields<'a, const N: usize>(
     node: Node<'a>,
     place: &str,
     known: [&'static str; N],
+    required: usize,
     problems: &mut Problems,
 ) -> Option<[Option<Field<'a>>; N]> {
     let mut fields_found = [const { None::<Field<'a>> }; N];
+    let mut mistyped = Vec::new();
     let entries = match node.value {
         Value::Map(entries) => entries,
         other => {
-            let what = place.to_owned();
-            let found = describe(&other);
+            let (what, found) = (place.to_owned(), describe(&other));
             problems.push(node.span, Problem::WrongType { what, expected: "a map", found });
             return None;
         }
@@ -159,7 +154,20 @@ fn fields<'a, const N: usize>(
                 let (place, first_line) = (place.to_owned(), first.key.span.line);
                 problems.push(key.span, Problem::DuplicateField { field, place, first_line });
             }
-            None => problems.push(key.span, unknown_field(&key, place, &known)),
+            None => {
+                let problem = unknown_field(&key, place, &known);
+                if let Problem::UnknownField { nearest, .. } = problem {
+                    mistyped.extend(nearest);
+                }
+                problems.push(key.span, problem);
+            }
+        }
+    }
+    for (field, found) in known.into_iter().zip(&fields_found).take(required) {
+        // A mistyped key is one mistake, not two.
+        if found.is_none() && !mistyped.contains(&field) {
+            let (span, place) = (Span { length: 1, ..node.span }, place.to_owned());
+            problems.push(span, Problem::MissingField { field, place });
         }
     }
     Some(fields_found)
@@ -173,20 +181,6 @@ fn unknown_field(key: &Key<'_>, place: &str, known: &[&'static str]) -> Problem 
     }
     let nearest = nearest(&key.text, known);
     Problem::UnknownField { field: shown(&key.text), place: place.to_owned(), nearest }
-}
-
-fn required<'a>(
-    field: Option<Field<'a>>,
-    span: Span,
-    name: &'static str,
-    place: &str,
-    problems: &mut Problems,
-) -> Option<Field<'a>> {
-    if field.is_none() {
-        let span = Span { length: 1, ..span };
-        problems.push(span, Problem::MissingField { field: name, place: place.to_owned() });
-    }
-    field
 }
 
 fn list<'a>(

@@ -17,6 +17,9 @@ use super::profile::Profile;
 use super::settings::Mode;
 use super::target::{Host, Target};
 
+#[cfg(test)]
+mod tests;
+
 /// The verdict on one destination and what led to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
@@ -42,7 +45,7 @@ pub enum Cause {
     },
     /// A rule's prefix allows the address with this port.
     AddressAllowed {
-        /// The narrowest prefix that covers it.
+        /// The rule's narrowest prefix that covers it.
         net: IpNet,
     },
     /// `deny` names the host.
@@ -111,7 +114,14 @@ fn explain_address(profile: &Profile, address: IpAddr, port: Port) -> (RuleIndex
     }
     match (profile.decide_address(address, port), profile.network_of(address)) {
         (AddressDecision::Allowed { rule }, Some(network)) => {
-            (rule, Cause::AddressAllowed { net: network.net })
+            // The rule may grant through a wider prefix than the narrowest one there is.
+            let granting = profile.networks().iter().filter(|entry| {
+                entry.rule == rule
+                    && entry.net.contains(&address.to_canonical())
+                    && entry.ports.contains(&port)
+            });
+            let net = granting.map(|entry| entry.net).max_by_key(IpNet::prefix_len);
+            (rule, Cause::AddressAllowed { net: net.unwrap_or(network.net) })
         }
         (AddressDecision::PortNotAllowed, Some(network)) => {
             let mut ports: Vec<_> = network.ports.iter().map(|(port, _)| *port).collect();

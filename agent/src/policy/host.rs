@@ -10,6 +10,9 @@
 
 use std::fmt;
 
+#[cfg(test)]
+mod tests;
+
 /// The longest name without its trailing dot, in bytes (RFC 1035 §3.1, less the root and one length).
 pub const MAX_NAME_BYTES: usize = 253;
 /// The longest label, in bytes (RFC 1035 §2.3.4).

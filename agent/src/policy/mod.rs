@@ -27,7 +27,10 @@ mod profile;
 mod raw;
 mod resolve;
 mod settings;
+mod suggest;
 mod target;
+#[cfg(test)]
+mod tests;
 mod yaml;
 
 pub use check::check;
@@ -46,4 +49,5 @@ pub use port::{Port, PortError, Protocol};
 pub use problem::Problem;
 pub use profile::{Counts, Profile};
 pub use settings::{DnsSettings, Inbound, Mode};
+pub use suggest::{Observation, suggest};
 pub use target::{Host, Target, TargetError};

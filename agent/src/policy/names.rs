@@ -14,6 +14,9 @@ use super::host::HostName;
 use super::pattern::{DomainPattern, Scope};
 use super::{RuleIndex, WildcardIndex};
 
+#[cfg(test)]
+mod tests;
+
 /// One rule that a pattern leads to, and the wildcard that led there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Hit {

@@ -13,6 +13,9 @@ use ipnet::{IpNet, Ipv4Net};
 use super::RuleIndex;
 use super::port::Port;
 
+#[cfg(test)]
+mod tests;
+
 /// One `cidrs` entry of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkRule {

@@ -81,15 +81,20 @@ fn read_mode(Text { text, span }: &Text<'_>, problems: &mut Problems) -> Option<
 }
 
 fn profile_name(Text { text, span }: &Text<'_>, problems: &mut Problems) -> String {
+    if !is_profile_name(text) {
+        problems.push(*span, Problem::ProfileName(shown(text)));
+    }
+    text.to_string()
+}
+
+/// Whether text can be `metadata.name`.
+pub(super) fn is_profile_name(text: &str) -> bool {
     let edge =
         |byte: Option<u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let is_part = |part: &str| {
         edge(part.bytes().next()) && edge(part.bytes().last()) && part.bytes().all(is_id_byte)
     };
-    if text.len() > limits::PROFILE_NAME_BYTES || !text.split('/').all(is_part) {
-        problems.push(*span, Problem::ProfileName(shown(text)));
-    }
-    text.clone().into_owned()
+    text.len() <= limits::PROFILE_NAME_BYTES && text.split('/').all(is_part)
 }
 
 const fn is_id_byte(byte: u8) -> bool {

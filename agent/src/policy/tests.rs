@@ -1,0 +1,8 @@
+//! The policy reference, clause by clause; beside it what holds for every file.
+
+mod accepted;
+mod errors;
+mod properties;
+mod refused;
+mod speed;
+mod values;
