@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 
 use super::addresses::RESOLVER;
 use super::host::Host;
+use super::netns::processes_in;
 use crate::exec::{self, DEFAULT_LIMIT, Output, Running};
 
 /// Binds the lab's files over the machine's in a private mount namespace, then becomes the command.
@@ -123,21 +124,10 @@ impl Client {
         self.spawn(argv)?.finish(DEFAULT_LIMIT)
     }
 
-    /// Pids of every process whose network namespace is the client's.
+    /// Pids of every process on the client's machine.
     pub fn processes(&self) -> Result<Vec<i32>> {
-        let inside = format!("net:[{}]", self.host.netns().inode()?);
-        let mut pids = Vec::new();
-        for entry in fs::read_dir("/proc")? {
-            let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            // This process's main thread never enters a namespace of the lab.
-            let link = fs::read_link(format!("/proc/{pid}/ns/net"));
-            if link.is_ok_and(|link| link.as_os_str() == inside.as_str()) {
-                pids.push(pid);
-            }
-        }
-        Ok(pids)
+        // This process's main thread never enters a namespace of the lab, so it is not among them.
+        processes_in(&self.host.netns().path())
     }
 }
 

@@ -75,7 +75,7 @@ impl Lab {
     /// Builds the lab, with the zone of [`Zone::example`]. Needs root.
     pub fn new() -> Result<Self> {
         netns::sweep()?;
-        let folder = tempfile::Builder::new().prefix("weirlab-").tempdir()?;
+        let folder = tempfile::Builder::new().prefix(&netns::own_prefix()?).tempdir()?;
         let router = Host::create("internet", &[], true)?;
         let lan = Lan { router: &router };
         let client = lan.join("client", &addresses::CLIENT.both())?;

@@ -3,12 +3,15 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Where iproute2 keeps named namespaces.
 const FOLDER: &str = "/run/netns";
@@ -26,10 +29,8 @@ pub struct Netns {
 impl Netns {
     /// Makes an empty namespace named `weirlab-PID-START-N-LABEL`, its loopback up.
     pub fn create(label: &str) -> Result<Self> {
-        let pid = std::process::id();
-        let start = start_time(pid).context("reading this process's start time")?;
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}-{pid}-{start}-{number}-{label}");
+        let name = format!("{}{number}-{label}", own_prefix()?);
         ip(&["netns", "add", &name])?;
         let namespace = Self { name };
         namespace.links("link set lo up\n")?;
@@ -68,12 +69,6 @@ impl Netns {
         ensure!(output.status.success(), "setting up {}: {errors}in\n{batch}", self.name);
         Ok(())
     }
-
-    /// The inode that `/proc/PID/ns/net` of every process inside shows.
-    pub fn inode(&self) -> Result<u64> {
-        use std::os::unix::fs::MetadataExt;
-        Ok(fs::metadata(self.path())?.ino())
-    }
 }
 
 impl Drop for Netns {
@@ -83,9 +78,33 @@ impl Drop for Netns {
     }
 }
 
-/// Deletes the namespaces of processes that are gone, and kills nothing: their processes are theirs.
+/// First part of the names of everything that this process makes: `weirlab-PID-START-`.
+pub(super) fn own_prefix() -> Result<String> {
+    let pid = std::process::id();
+    let start = start_time(pid).context("reading this process's start time")?;
+    Ok(format!("{PREFIX}-{pid}-{start}-"))
+}
+
+/// Removes what labs of dead processes left: namespaces with the processes in them, and folders.
 pub(super) fn sweep() -> Result<()> {
-    let Ok(entries) = fs::read_dir(FOLDER) else { return Ok(()) };
+    for name in orphans(Path::new(FOLDER))? {
+        for pid in processes_in(&Path::new(FOLDER).join(&name)).unwrap_or_default() {
+            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+        }
+        // Another process may be sweeping the same name: gone is as good as deleted.
+        ip(&["netns", "delete", &name]).ok();
+    }
+    let temporary = std::env::temp_dir();
+    for name in orphans(&temporary)? {
+        fs::remove_dir_all(temporary.join(name)).ok();
+    }
+    Ok(())
+}
+
+/// Names in `folder` that were made here, by a process that is gone.
+fn orphans(folder: &Path) -> Result<Vec<String>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
+    let mut names = Vec::new();
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let mut parts = name.split('-');
@@ -96,11 +115,26 @@ pub(super) fn sweep() -> Result<()> {
         let start = parts.next().and_then(|start| start.parse::<u64>().ok());
         let alive = owner.and_then(start_time).is_some_and(|now| Some(now) == start);
         if !alive {
-            // Another process may be sweeping the same name: gone is as good as deleted.
-            ip(&["netns", "delete", &name]).ok();
+            names.push(name);
         }
     }
-    Ok(())
+    Ok(names)
+}
+
+/// Pids of every process whose main thread is in the network namespace at `path`.
+pub(super) fn processes_in(path: &Path) -> Result<Vec<i32>> {
+    let inside = format!("net:[{}]", fs::metadata(path)?.ino());
+    let mut pids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let link = fs::read_link(format!("/proc/{pid}/ns/net"));
+        if link.is_ok_and(|link| link.as_os_str() == inside.as_str()) {
+            pids.push(pid);
+        }
+    }
+    Ok(pids)
 }
 
 /// Ticks since boot at which `pid` started; none when there is no such process.

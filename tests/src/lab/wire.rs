@@ -26,7 +26,7 @@ pub struct Count {
     pub bytes: u64,
 }
 
-/// Packets that arrived since the last [`Wire::settle`], by protocol.
+/// Packets that arrived since the wire was last drained, by protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// TCP.
