@@ -7,9 +7,12 @@
 
 pub mod dns;
 pub mod exec;
+pub mod expect;
 pub mod lab;
+pub mod profile;
 pub mod programs;
 pub mod sink;
 pub mod skip;
 pub mod unbound;
 pub mod web;
+pub mod weir;

@@ -118,7 +118,7 @@ impl Zone {
         Ok(zone)
     }
 
-    /// Replaces whatever `name` had.
+    /// Replaces whatever `name` had. `*.example.com` stands for every name without its own records.
     pub fn set(&self, name: &str, records: Records) -> Result<()> {
         self.put(name, Entry::Records(records))
     }
@@ -147,7 +147,10 @@ impl Zone {
 
     fn entry(&self, name: &Name) -> Option<Entry> {
         let name = name.to_lowercase();
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned()
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        // A wildcard covers what has no entry of its own (RFC 1034 §4.3.3), one label deep here.
+        let wildcard = || Name::from_ascii("*").ok()?.append_domain(&name.base_name()).ok();
+        entries.get(&name).or_else(|| entries.get(&wildcard()?)).cloned()
     }
 
     pub(super) fn answer(&self, request: &Message) -> Option<Vec<u8>> {

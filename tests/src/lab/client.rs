@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -47,11 +48,6 @@ impl Client {
     pub(super) fn new(host: Host, lab: &Path, ca: &Path) -> Result<Self> {
         let folder = lab.join("client");
         fs::create_dir_all(folder.join("home"))?;
-        let resolv = format!(
-            "nameserver {}\noptions timeout:2 attempts:2\nsearch ci.example.org\n",
-            RESOLVER.v4
-        );
-        fs::write(folder.join("resolv.conf"), resolv)?;
         fs::write(folder.join("hosts"), "127.0.0.1 localhost\n::1 localhost\n")?;
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut search = OsString::from("/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:");
@@ -67,6 +63,7 @@ impl Client {
         }
         let client = Self { host, folder, environment };
         client.set_name_service(NameService::Dns)?;
+        client.set_resolvers(&[RESOLVER.v4.into()])?;
         Ok(client)
     }
 
@@ -80,6 +77,15 @@ impl Client {
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.folder.join("home")
+    }
+
+    /// Chooses the resolv.conf of commands started from now on.
+    pub fn set_resolvers(&self, addresses: &[IpAddr]) -> Result<()> {
+        let servers: Vec<String> =
+            addresses.iter().map(|address| format!("nameserver {address}\n")).collect();
+        let text =
+            format!("{}options timeout:2 attempts:2\nsearch ci.example.org\n", servers.concat());
+        fs::write(self.folder.join("resolv.conf"), text).context("writing resolv.conf")
     }
 
     /// Chooses the nsswitch.conf of commands started from now on.
