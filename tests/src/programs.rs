@@ -21,6 +21,8 @@ pub enum Program {
     Uring,
     /// Tries to leave its cgroup and to reach the enforcement.
     Escape,
+    /// Rewrites a service address at connect time, from a parent cgroup.
+    Balancer,
     /// Passes a socket made outside to a process inside.
     Handover,
 }
@@ -34,6 +36,7 @@ impl Program {
             }
             Self::Uring => ("uring", include_str!("../programs/uring.c"), &[]),
             Self::Escape => ("escape", include_str!("../programs/escape.c"), &[]),
+            Self::Balancer => ("balancer", include_str!("../programs/balancer.c"), &[]),
             Self::Handover => ("handover", include_str!("../programs/handover.c"), &[]),
         }
     }

@@ -23,8 +23,9 @@ const ENTER: &str = "set -e; folder=$1; shift
 for file in resolv.conf nsswitch.conf hosts; do
   mount --bind \"$folder/$file\" \"$(readlink -f /etc/$file)\"
 done
-if [ -d /run/nscd ] && [ ! -e \"$folder/keep-nscd\" ]; then mount -t tmpfs none /run/nscd; fi
-if [ -d /run/systemd/resolve ]; then mount -t tmpfs none /run/systemd/resolve; fi
+for folder in /run/nscd /run/systemd/resolve; do
+  if [ -d $folder ]; then mount -t tmpfs none $folder; fi
+done
 exec \"$@\"";
 
 /// Which name services the client's nsswitch.conf lists for hosts.
@@ -96,11 +97,6 @@ impl Client {
         };
         let text = format!("passwd: files\ngroup: files\nhosts: {hosts}\n");
         fs::write(self.folder.join("nsswitch.conf"), text).context("writing nsswitch.conf")
-    }
-
-    /// Leaves the machine's /run/nscd visible to commands started from now on.
-    pub fn keep_nscd(&self) -> Result<()> {
-        fs::write(self.folder.join("keep-nscd"), "").context("marking nscd as kept")
     }
 
     /// `argv`, ready to be started on the client's machine. The process keeps its pid through to the

@@ -118,6 +118,11 @@ impl Lab {
         self.folder.path()
     }
 
+    /// Lets the router send a whole network to the web host.
+    pub fn route_to_web(&self, network: &str) -> Result<()> {
+        self.router.netns().links(&format!("route add {network} dev web\n"))
+    }
+
     /// Begins to count the packets that arrive at `host`.
     pub fn watch(&self, host: &Host) -> Result<Watch> {
         let target = *host.addresses().first().context("a host without an address")?;

@@ -4,7 +4,7 @@ mod http;
 mod repository;
 mod tls;
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,14 +82,10 @@ impl Web {
         self.site.counters.uploaded.load(Ordering::SeqCst)
     }
 
-    /// Serves plain HTTP on another port too.
-    pub fn listen(&self, port: u16) -> Result<()> {
-        for &address in self.host.addresses() {
-            let site = self.site.clone();
-            self.host
-                .run(async move { serve(SocketAddr::new(address, port), site, None).await })??;
-        }
-        Ok(())
+    /// Serves plain HTTP on `port` of every address that reaches the host, routed ones included.
+    pub fn listen_everywhere(&self, port: u16) -> Result<()> {
+        let (site, address) = (self.site.clone(), SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+        self.host.run(async move { serve(address, site, None).await })?
     }
 }
 
