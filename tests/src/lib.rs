@@ -5,6 +5,8 @@
 //! removed when its owner is dropped (a panic included), and is swept by the next process if its
 //! owner was killed. Nothing here reaches past the namespaces it made.
 
+pub mod bench;
+pub mod demo;
 pub mod dns;
 pub mod exec;
 pub mod expect;

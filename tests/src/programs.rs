@@ -23,6 +23,8 @@ pub enum Program {
     Escape,
     /// Rewrites a service address at connect time, from a parent cgroup.
     Balancer,
+    /// Opens and closes TCP connections as fast as it can.
+    Storm,
     /// Passes a socket made outside to a process inside.
     Handover,
 }
@@ -37,6 +39,7 @@ impl Program {
             Self::Uring => ("uring", include_str!("../programs/uring.c"), &[]),
             Self::Escape => ("escape", include_str!("../programs/escape.c"), &[]),
             Self::Balancer => ("balancer", include_str!("../programs/balancer.c"), &[]),
+            Self::Storm => ("storm", include_str!("../programs/storm.c"), &[]),
             Self::Handover => ("handover", include_str!("../programs/handover.c"), &[]),
         }
     }

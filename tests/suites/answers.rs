@@ -37,7 +37,7 @@ fn answers_in_private_ranges_are_refused() -> Result<()> {
         Ipv4Addr::new(10, 1, 2, 3).into(),
         Ipv4Addr::new(192, 168, 1, 1).into(),
         Ipv4Addr::new(169, 254, 169, 254).into(),
-        Ipv4Addr::new(127, 0, 0, 1).into(),
+        Ipv4Addr::LOCALHOST.into(),
         Ipv6Addr::LOCALHOST.into(),
         Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254).into(),
         Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0x0a01, 0x0203).into(),

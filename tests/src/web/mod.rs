@@ -82,6 +82,16 @@ impl Web {
         self.site.counters.uploaded.load(Ordering::SeqCst)
     }
 
+    /// Accepts on `port` and closes at once, with as little work as can be.
+    pub fn listen_and_close(&self, port: u16) -> Result<()> {
+        self.host.run(async move {
+            let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+            let listener = TcpListener::bind(address).await.context("binding a port to close")?;
+            tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+            Ok(())
+        })?
+    }
+
     /// Serves plain HTTP on `port` of every address that reaches the host, routed ones included.
     pub fn listen_everywhere(&self, port: u16) -> Result<()> {
         let (site, address) = (self.site.clone(), SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
