@@ -53,16 +53,15 @@ impl Program {
         let binary = folder.join(name);
         if !binary.exists() {
             std::fs::create_dir_all(&folder)?;
-            let text = folder.join(format!("{name}.{}.c", std::process::id()));
+            // Tests beside this one may be compiling the same program.
+            let own = tempfile::tempdir_in(&folder)?;
+            let (text, fresh) = (own.path().join("source.c"), own.path().join(name));
             std::fs::write(&text, source)?;
-            let fresh = folder.join(format!("{name}.{}", std::process::id()));
             let mut cc = Command::new("cc");
             cc.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]);
             cc.arg(&fresh).arg(&text).args(flags);
             exec::run(cc, Duration::from_secs(60))?.expect_code(0)?;
-            // Renamed into place, so that a test beside this one never sees half a program.
             std::fs::rename(&fresh, &binary)?;
-            std::fs::remove_file(&text)?;
         }
         Ok(binary.to_string_lossy().into_owned())
     }

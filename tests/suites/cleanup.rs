@@ -130,8 +130,15 @@ fn background_children_do_not_outlive_the_run_unwatched() -> Result<()> {
     let watch = lab.watch(lab.attacker.host())?;
     let probe = Program::Probe.path()?;
     let address = addresses::ATTACKER.v4;
-    let script = format!("(setsid sh -c 'sleep 1; {probe} udp-sendto {address} 4000') & exit 0");
-    lab.weir().profile(&profile())?.run(&["bash", "-c", &script])?;
+    let script = format!(
+        "rm -f up; setsid sh -c 'touch up; sleep 1; {probe} udp-sendto {address} 4000' >/dev/null 2>&1 & \
+         until [ -e up ]; do sleep 0.05; done; exit 0"
+    );
+    let argv = ["bash", "-c", &script];
+    lab.client.run(&argv)?.expect_code(0)?;
+    std::thread::sleep(Duration::from_secs(2));
+    ensure!(!watch.take()?.is_empty(), "without weir nothing was sent");
+    lab.weir().profile(&profile())?.run(&argv)?.expect_code(0)?;
     std::thread::sleep(Duration::from_secs(2));
     ensure!(watch.take()?.is_empty(), "a child was set free by the end of the run");
     Ok(())
@@ -145,7 +152,8 @@ fn a_killed_weir_sets_nothing_free_and_the_next_start_clears() -> Result<()> {
     let before = traces()?;
     let probe = Program::Probe.path()?;
     let address = addresses::ATTACKER.v4;
-    let script = format!("echo up; while :; do {probe} udp-sendto {address} 4000; sleep 0.1; done");
+    let send = format!("{probe} udp-sendto {address} 4000");
+    let script = format!("{send}; echo up; while :; do {send}; sleep 0.1; done");
     let started = lab.weir().profile(&profile())?.start(&["sh", "-c", &script])?;
     started.process().wait_for_line(LIMIT, |line| line == "up")?;
     started.process().signal(Signal::SIGKILL)?;

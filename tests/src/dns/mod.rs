@@ -79,9 +79,10 @@ impl DnsServer {
         self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many questions for `name` arrived, any record type.
+    /// How many questions for `name` arrived, any record type and any case.
     #[must_use]
     pub fn count(&self, name: &str) -> usize {
+        let name = name.to_lowercase();
         self.questions().iter().filter(|question| question.name == name).count()
     }
 
