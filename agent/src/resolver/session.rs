@@ -24,9 +24,6 @@ use super::special;
 use super::wire::{rcode, rtype};
 use crate::policy::{HostName, Mode, NameDecision, Profile, RuleIndex};
 
-#[cfg(test)]
-mod tests;
-
 /// How often a question is decided anew because the policy changed while it was being answered.
 const MAX_DECISIONS: usize = 4;
 /// Shortest time an allow entry lives: an answer that may not be kept (lifetime zero) still has to
