@@ -32,7 +32,7 @@ fn whole_reverse_names_only() {
         ("1.1.2.0.192.in-addr.arpa.", false),
         ("256.2.0.192.in-addr.arpa.", false),
         ("01.2.0.192.in-addr.arpa.", false),
-        ("-1.2.0.192.in-addr.arpa.", false),
+        ("1_.2.0.192.in-addr.arpa.", false),
         ("a.2.0.192.in-addr.arpa.", false),
         ("in-addr.arpa.", false),
         (&format!("{nibbles}ip6.arpa."), true),

@@ -74,7 +74,7 @@ async fn a_failed_write_withholds_the_answer() {
     lab.pod.admit_script.lock().unwrap().push_back(AdmitError::Full);
     let answer = lab.ask("registry.example.com.", "A").await;
     assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
-    assert_eq!(addresses(&answer), [ip("192.0.2.7"); 0]);
+    assert!(addresses(&answer).is_empty());
     // Nothing of the failure is kept.
     assert_eq!(addresses(&lab.ask("registry.example.com.", "A").await), [ip("192.0.2.7")]);
 }
