@@ -94,6 +94,8 @@ impl Datapath {
         let offsets = Kernel(kernel_offsets());
         let admit_all = u32::from(options.admit_all_sockets);
         let mut programs = EbpfLoader::new()
+            // The object holds no CO-RE relocations: the kernel's types need not be parsed a second time.
+            .btf(None)
             .override_global("OFFSETS", &offsets, true)
             .override_global("SLOT_WITHOUT_CGROUP", &options.slot_without_cgroup, true)
             .override_global("ADMIT_ALL_SOCKETS", &admit_all, true)

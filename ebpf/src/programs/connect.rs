@@ -108,6 +108,12 @@ fn judge(ctx: *mut bpf_sock_addr, family: Family, call: Call) -> i32 {
         Ruling::HardBlocked => true,
     };
     let reason = verdict.reason;
+    // A connect over UDP sends nothing, and libc makes one to every address of a name only to learn which
+    // it would use (RFC 6724, getaddrinfo). Refused, it would be a violation that is none; passed without
+    // admission, the first datagram is judged, refused with EPERM and reported by the egress hook.
+    if is_connect && destination.protocol == protocol::UDP {
+        return PASS;
+    }
     // A send in audit mode is counted when its packet passes; what does not pass has no packet.
     if !is_connect && pod.audits() && !hard {
         return PASS;
