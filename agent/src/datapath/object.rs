@@ -13,12 +13,7 @@ use weir_ebpf::{
     process::{KernelOffsets, Process, ProcessKey},
 };
 
-use super::{
-    attach::HOOKS,
-    btf,
-    error::DatapathError,
-    kernel::Kernel,
-};
+use super::{attach::HOOKS, btf, error::DatapathError, kernel::Kernel};
 
 /// The object that `build.rs` made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
@@ -142,9 +137,9 @@ impl Datapath {
 
 /// The offsets for the programs; all zero, which switches the reads off, where the kernel has no BTF.
 fn kernel_offsets() -> KernelOffsets {
-    let offsets = std::fs::read(KERNEL_BTF).map_err(|source| source.to_string()).and_then(
-        |bytes| btf::kernel_offsets(&bytes).map_err(|source| source.to_string()),
-    );
+    let offsets = std::fs::read(KERNEL_BTF)
+        .map_err(|source| source.to_string())
+        .and_then(|bytes| btf::kernel_offsets(&bytes).map_err(|source| source.to_string()));
     offsets.unwrap_or_else(|reason| {
         tracing::warn!(reason, "binary and ancestry of processes will not be recorded");
         KernelOffsets::default()

@@ -1,9 +1,7 @@
 //! `connect4`, `connect6`, `sendmsg4`, `sendmsg6`: the verdict before a packet exists, in process
 //! context, so that a refused connect fails at once with EPERM; attribution; and DNS capture.
 
-use aya_ebpf::{
-    bindings::bpf_sock_addr, macros::cgroup_sock_addr, programs::SockAddrContext,
-};
+use aya_ebpf::{bindings::bpf_sock_addr, macros::cgroup_sock_addr, programs::SockAddrContext};
 use weir_ebpf::{
     address::{Address, Endpoint, protocol},
     reason::Reason,
@@ -162,7 +160,11 @@ fn capture(
         Family::V6 if asked.address.v4_be().is_none() => pod.state.listener_v6,
         _ => pod.state.listener_v4,
     };
-    write_destination(ctx, family, Endpoint::new(listener, asked.protocol, pod.state.listener_port));
+    write_destination(
+        ctx,
+        family,
+        Endpoint::new(listener, asked.protocol, pod.state.listener_port),
+    );
     PASS
 }
 
