@@ -26,7 +26,7 @@ fn curl_reaches_allowed_names() -> Result<()> {
         let outcome = expect::allowed(&lab, &profile(), &argv)?;
         ensure!(outcome.output.stdout == "hello from files.example.com\n");
         let flow =
-            outcome.events.iter().find(|event| event.kind() == "flow" && event.port() == 443);
+            outcome.events.iter().find(|event| event.kind() == "flow" && event.proto() == "tcp");
         let flow = flow.ok_or_else(|| anyhow::anyhow!("no flow in {}", outcome.describe()))?;
         ensure!(flow.host() == "files.example.com" && flow.comm() == "curl", "{flow}");
         ensure!(flow.number("/bytes_up") > 0 && flow.number("/bytes_down") > 0, "{flow}");
