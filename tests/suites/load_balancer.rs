@@ -47,7 +47,7 @@ fn an_allowed_service_reaches_its_backend() -> Result<()> {
     lab.client.run(&argv)?.expect_code(0)?;
     let profile = Profile::deny_all().domains_at(&["service.example.com"], &["80"]);
     let outcome = lab.weir().profile(&profile.text())?.run(&argv)?.expect_code(0)?;
-    ensure!(outcome.output.stdout == "200000", "{}", outcome.describe());
+    ensure!(outcome.output.stdout.trim_end() == "200000", "{}", outcome.describe());
     ensure!(outcome.violations().count() == 0, "{}", outcome.describe());
     Ok(())
 }

@@ -128,6 +128,9 @@ fn init(spec: &LaunchSpec, signals: &relay::Signals) -> Result<ExitCode, LaunchE
     if !spec.keep_capabilities {
         capabilities::drop_all()?;
     }
+    // Init has no more capabilities than the command, so the command could trace it, and stop the run by
+    // stopping init. The command itself becomes dumpable again when it is executed.
+    prctl::set_dumpable(false).map_err(LaunchError::system("refusing to be traced"))?;
     prctl::set_no_new_privs().map_err(LaunchError::system("setting no_new_privs"))?;
 
     let (program, arguments) = spec.command.split_first().ok_or(LaunchError::NoCommand)?;
