@@ -92,20 +92,18 @@ impl Address {
     #[inline(always)]
     #[must_use]
     pub const fn is_metadata(&self) -> bool {
-        match self.v4_be() {
-            Some(v4) => matches!(
+        if let Some(v4) = self.v4_be() {
+            return matches!(
                 u32::from_be(v4),
                 0xa9fe_a9fe | 0xa9fe_aa02 | 0xa9fe_aa17 | 0x6464_64c8 | 0xa83f_8110 | 0xc000_00c0
-            ),
-            None => {
-                let [w0, w1, w2, w3] = self.0;
-                let (high, low) = (u32::from_be(w0), u32::from_be(w3));
-                w1 == 0
-                    && w2 == 0
-                    && ((high == 0xfd00_0ec2 && (low == 0x254 || low == 0x23))
-                        || (high == 0xfd20_00ce && low == 0x254))
-            }
+            );
         }
+        let [w0, w1, w2, w3] = self.0;
+        let (high, low) = (u32::from_be(w0), u32::from_be(w3));
+        w1 == 0
+            && w2 == 0
+            && ((high == 0xfd00_0ec2 && (low == 0x254 || low == 0x23))
+                || (high == 0xfd20_00ce && low == 0x254))
     }
 }
 

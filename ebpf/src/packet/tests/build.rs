@@ -173,13 +173,12 @@ fn any_address() -> impl Strategy<Value = Ipv6Addr> {
 /// Chains of 0 to 6 extension headers, payloads of at least a transport header's first 8 bytes.
 pub(super) fn any_ipv6() -> impl Strategy<Value = Ipv6> {
     let chain = collection::vec(any_extension(), 0..=6);
-    (any_address(), any_address(), chain, any_upper(), collection::vec(any::<u8>(), 8..40)).prop_map(
-        |(source, destination, extensions, number, payload)| Ipv6 {
+    (any_address(), any_address(), chain, any_upper(), collection::vec(any::<u8>(), 8..40))
+        .prop_map(|(source, destination, extensions, number, payload)| Ipv6 {
             source,
             destination,
             extensions,
             number,
             payload,
-        },
-    )
+        })
 }

@@ -40,8 +40,7 @@ pub(super) fn ipv6(bytes: &[u8]) -> Packet {
     if bytes.len() < 44 {
         return Packet::UNPARSABLE;
     }
-    let address_at =
-        |at: usize| Ipv6Addr::from(<[u8; 16]>::try_from(&bytes[at..at + 16]).unwrap());
+    let address_at = |at: usize| Ipv6Addr::from(<[u8; 16]>::try_from(&bytes[at..at + 16]).unwrap());
     let (source, destination) = (address_at(8), address_at(24));
     let to_v4 = destination.to_ipv4_mapped().is_some();
     let upper = if bytes[0] / 16 == 6 {
@@ -74,17 +73,23 @@ fn read_upper(number: u8, rest: &[u8], is_v6: bool) -> Upper {
     let port = |at: usize| u16::from(rest[at]) * 256 + u16::from(rest[at + 1]);
     match (number, is_v6) {
         (6 | 17, _) => Upper { number, ports: (port(0), port(2)), shape: Shape::Transport },
-        (1, false) => portless(1, match rest[..2] {
-            [8, 0] => Shape::Echo,
-            [3, 4] => Shape::PathMtu,
-            _ => Shape::Other,
-        }),
-        (58, true) => portless(1, match rest[0] {
-            128 => Shape::Echo,
-            2 => Shape::PathMtu,
-            130 | 131 | 132 | 133 | 134 | 135 | 136 | 143 => Shape::LinkControl,
-            _ => Shape::Other,
-        }),
+        (1, false) => portless(
+            1,
+            match rest[..2] {
+                [8, 0] => Shape::Echo,
+                [3, 4] => Shape::PathMtu,
+                _ => Shape::Other,
+            },
+        ),
+        (58, true) => portless(
+            1,
+            match rest[0] {
+                128 => Shape::Echo,
+                2 => Shape::PathMtu,
+                130 | 131 | 132 | 133 | 134 | 135 | 136 | 143 => Shape::LinkControl,
+                _ => Shape::Other,
+            },
+        ),
         _ => portless(number, Shape::Other),
     }
 }
