@@ -1,5 +1,7 @@
 //! Addresses and endpoints: one key form for IPv4 and IPv6.
 
+use core::net::IpAddr;
+
 /// IP protocol numbers that a rule can name (IANA "Assigned Internet Protocol Numbers").
 pub mod protocol {
     /// ICMP for IPv4 (RFC 792).
@@ -104,6 +106,15 @@ impl Address {
             && w2 == 0
             && ((high == 0xfd00_0ec2 && (low == 0x254 || low == 0x23))
                 || (high == 0xfd20_00ce && low == 0x254))
+    }
+}
+
+impl From<IpAddr> for Address {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(v4) => Self::from_octets(v4.to_ipv6_mapped().octets()),
+            IpAddr::V6(v6) => Self::from_octets(v6.octets()),
+        }
     }
 }
 

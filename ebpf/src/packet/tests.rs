@@ -33,10 +33,7 @@ fn parsed_ipv6(bytes: &[u8]) -> Packet {
 }
 
 fn address(ip: impl Into<IpAddr>) -> Address {
-    match ip.into() {
-        IpAddr::V4(v4) => Address::from_octets(v4.to_ipv6_mapped().octets()),
-        IpAddr::V6(v6) => Address::from_octets(v6.octets()),
-    }
+    Address::from(ip.into())
 }
 
 const TCP_SYN: [u8; 20] =

@@ -22,10 +22,7 @@ pub(super) use crate::address::protocol::{ICMP, TCP, UDP};
 
 /// Accepts `192.0.2.1` and IPv6 text.
 pub(super) fn address(ip: &str) -> Address {
-    match ip.parse().unwrap() {
-        IpAddr::V4(v4) => Address::from_octets(v4.to_ipv6_mapped().octets()),
-        IpAddr::V6(v6) => Address::from_octets(v6.octets()),
-    }
+    Address::from(ip.parse::<IpAddr>().unwrap())
 }
 
 pub(super) fn endpoint(ip: &str, protocol: u8, port: u16) -> Endpoint {
