@@ -1,2 +1,20 @@
-//! End-to-end suites.
+//! The lab: a small internet on network namespaces, and what the end-to-end suites, the demo and the
+//! benchmark share.
+//!
+//! Invariant: everything made here carries the pid and start time of the process that made it, is
+//! removed when its owner is dropped (a panic included), and is swept by the next process if its
+//! owner was killed. Nothing here reaches past the namespaces it made.
 
+pub mod bench;
+pub mod demo;
+pub mod dns;
+pub mod exec;
+pub mod expect;
+pub mod lab;
+pub mod profile;
+pub mod programs;
+pub mod sink;
+pub mod skip;
+pub mod unbound;
+pub mod web;
+pub mod weir;

@@ -1,3 +1,66 @@
-//! Developer commands.
+//! Developer commands: `cargo xtask setup|check|test|demo|bench`.
+//!
+//! `demo` and `test` set the machine up first, so that either works from a clean clone.
 
-fn main() {}
+mod check;
+mod lab;
+mod setup;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Set-up, checks, tests, demo and benchmark of weir.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what building and testing need; does nothing where it is all there
+    Setup {
+        /// Only print what is missing; the exit code is 1 when something is
+        #[arg(long)]
+        check: bool,
+    },
+    /// Formatting, lints, tidiness, dependencies and documentation
+    Check,
+    /// Every test: checks, unit and property tests, fuzzing, end-to-end suites
+    Test {
+        /// Only test targets whose name contains this
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Start a small internet and watch weir hold back real programs
+    Demo,
+    /// Measure against the same machine without weir
+    Bench {
+        /// Only the row groups whose name contains this
+        #[arg(long)]
+        only: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Setup { check: true } => Ok(setup::report()),
+        Command::Setup { check: false } => setup::run().map(|()| true),
+        Command::Check => check::run().map(|outcome| outcome.report()),
+        Command::Test { only } => test::run(only.as_deref()),
+        Command::Demo => lab::demo(),
+        Command::Bench { only } => lab::bench(only.as_deref()),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            shell::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

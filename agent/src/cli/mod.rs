@@ -31,6 +31,7 @@ enum Command {
 /// Reads the arguments of the process and does what they say.
 #[must_use]
 pub fn main() -> ExitCode {
+    log_to_stderr();
     match Cli::parse().command {
         Command::Run(args) => run::run(args),
         Command::Launch(args) => run::launch(args),
@@ -39,6 +40,16 @@ pub fn main() -> ExitCode {
         }
         Command::Schema => schema(),
     }
+}
+
+/// What weir says of its own working goes to standard error; `WEIR_LOG` chooses how much, in the form of
+/// tracing's filters (`WEIR_LOG=weir=debug`).
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
+        .with_env_var("WEIR_LOG")
+        .from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
 fn schema() -> ExitCode {

@@ -66,6 +66,7 @@ fn exposure_v4(address: Ipv4Addr) -> Exposure {
     }
 }
 
+#[expect(clippy::match_same_arms, reason = "ISATAP comes after the prefixes that are not public")]
 fn exposure_v6(address: Ipv6Addr) -> Exposure {
     if METADATA_V6.contains(&address) || address.is_multicast() {
         return Exposure::Never;

@@ -34,6 +34,11 @@ mod upstream;
 mod upstreams;
 mod wire;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use listener::Listener;
 pub use lookup::Resolver;
 pub use pod::{Admission, AdmitError, Pod, Refusal, Transport};

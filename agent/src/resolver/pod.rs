@@ -71,7 +71,7 @@ impl Admission<'_> {
             NameDecision::Allowed(grants) => Some(grants),
             NameDecision::Denied { .. } | NameDecision::NotListed => None,
         };
-        let grants: Vec<_> = grants.iter().flat_map(Grants::iter).collect();
+        let grants: Vec<_> = grants.into_iter().flat_map(Grants::iter).collect();
         self.addresses.iter().flat_map(move |&address| {
             let exposure = guard::exposure(address);
             let reaches = move |private: bool| match exposure {

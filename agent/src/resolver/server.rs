@@ -16,9 +16,6 @@ use super::pod::Pod;
 use super::session::Session;
 use super::{tcp, udp};
 
-#[cfg(test)]
-mod tests;
-
 /// Plenty for a thread that parses and copies; pods are many.
 const STACK_BYTES: usize = 256 << 10;
 

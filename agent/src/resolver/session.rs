@@ -4,34 +4,34 @@
 //! handed back and decided *again* when the answer is there, because the policy may have changed in
 //! between; only the second decision writes entries and records refusals.
 
-use std::net::{IpAddr, SocketAddr};
+mod asked;
+mod granted;
+mod refused;
+
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use weir_ebpf::reason::Reason;
 
+use self::asked::{Asked, Attempt};
+use self::granted::Granted;
+use self::refused::Refused;
 use super::budget::Budget;
 use super::entry::Entry;
-use super::guard::{self, Exposure};
 use super::lock;
 use super::lookup::Resolver;
-use super::noise::{Held, Noise};
-use super::pod::{Admission, AdmitError, Pod, Refusal, Transport};
-use super::question::{Odd, Request, presentation};
+use super::noise::Noise;
+use super::pod::{Pod, Refusal, Transport};
+use super::question::{Odd, Request};
 use super::reply::{self, ExtendedError, Reply};
 use super::special;
-use super::wire::{rcode, rtype};
+use super::wire::rcode;
 use crate::policy::{HostName, Mode, NameDecision, Profile, RuleIndex};
-
-#[cfg(test)]
-mod tests;
 
 /// How often a question is decided anew because the policy changed while it was being answered.
 const MAX_DECISIONS: usize = 4;
-/// Shortest time an allow entry lives: an answer that may not be kept (lifetime zero) still has to
-/// be usable by the client that asked for it, also where a profile sets no grace.
-const MIN_ADMISSION: Duration = Duration::from_secs(2);
 /// The largest message over TCP.
 const TCP_LIMIT: usize = u16::MAX as usize;
 
@@ -64,28 +64,10 @@ pub(super) struct Session<P: Pod> {
     open: RwLock<bool>,
 }
 
-/// One question and what is known about it.
-struct Asked<'a, C> {
-    request: &'a Request,
-    client: &'a C,
-    limit: usize,
-    /// The answer that was waited for.
-    ready: Option<&'a Arc<Entry>>,
-    now: Instant,
-}
-
 /// How a question stands with the profile.
 enum Standing {
     Granted { private: bool, rule: Option<RuleIndex> },
     Refused { reason: Reason, rule: Option<RuleIndex> },
-}
-
-/// What becomes of an attempt to answer.
-enum Attempt {
-    Answered,
-    NeedsUpstream,
-    /// The policy changed: decide again.
-    Revoked,
 }
 
 impl<P: Pod> Session<P> {
@@ -165,12 +147,11 @@ impl<P: Pod> Session<P> {
 
     /// Ends the session: records what is held, and waits until nothing calls the pod any more.
     pub(super) fn close(&self) {
-        if let Some(_open) = self.enter() {
-            for held in self.noise.take_all() {
-                self.record_held(&held);
-            }
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        for held in self.noise.take_all() {
+            self.record_held(&held);
         }
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = false;
+        *open = false;
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -266,296 +247,9 @@ impl<P: Pod> Session<P> {
         }
     }
 
-    /// Answers a question for an allowed name.
-    fn granted(
-        &self,
-        asked: &Asked<'_, P::Client>,
-        granted: &Granted<'_>,
-        out: &mut Vec<u8>,
-    ) -> Attempt {
-        if let Some(attempt) = asked.without_upstream(out) {
-            return attempt;
-        }
-        let Some(entry) = self.entry(asked, granted.profile) else {
-            return Attempt::NeedsUpstream;
-        };
-        let ceiling = if granted.private { Exposure::Private } else { Exposure::Public };
-        if entry.exposure() > ceiling {
-            return self.guarded(asked, granted, &entry, ceiling, out);
-        }
-        match self.admit(asked, granted, &entry, entry.addresses()) {
-            Ok(()) => asked.tell(granted.profile, &entry, |_| true, None, out),
-            Err(error) => admission_failed(asked, &error, out),
-        }
-    }
-
-    /// Answers with the addresses that an allowed name may have, and records that it has others.
-    fn guarded(
-        &self,
-        asked: &Asked<'_, P::Client>,
-        granted: &Granted<'_>,
-        entry: &Entry,
-        ceiling: Exposure,
-        out: &mut Vec<u8>,
-    ) -> Attempt {
-        let passes = |address: &IpAddr| guard::exposure(*address) <= ceiling;
-        let all = entry.addresses();
-        let (good, bad): (Vec<IpAddr>, Vec<IpAddr>) = all.iter().partition(|a| passes(a));
-        if !good.is_empty()
-            && let Err(error) = self.admit(asked, granted, entry, &good)
-        {
-            return admission_failed(asked, &error, out);
-        }
-        let Granted { profile, name, rule, .. } = *granted;
-        self.pod.refuse(&Refusal {
-            client: asked.client,
-            profile,
-            name: name.as_str(),
-            reason: Reason::PrivateAnswer,
-            verdict: profile.mode(),
-            rule,
-            answer: bad.first().copied(),
-        });
-        if profile.mode() == Mode::Audit {
-            self.pod.observe(name, &bad);
-            return asked.tell(profile, entry, |_| true, None, out);
-        }
-        let text = format!(
-            "weir: profile {} does not allow private addresses for this name",
-            profile.name()
-        );
-        let error = ExtendedError::new(ExtendedError::FILTERED, text);
-        let keep = |index: usize| all.get(index).is_some_and(passes);
-        if good.is_empty() {
-            // The name exists, so NXDOMAIN would also deny the addresses of the other family.
-            asked.reply(out).empty(rcode::NO_ERROR, Some(&error));
-            return Attempt::Answered;
-        }
-        asked.tell(profile, entry, keep, Some(&error), out)
-    }
-
-    fn admit(
-        &self,
-        asked: &Asked<'_, P::Client>,
-        granted: &Granted<'_>,
-        entry: &Entry,
-        addresses: &[IpAddr],
-    ) -> Result<(), AdmitError> {
-        if addresses.is_empty() {
-            return Ok(());
-        }
-        let Granted { profile, name, .. } = *granted;
-        let dns = profile.dns();
-        let expires = (entry.expires(dns.max_ttl) + dns.grace).max(asked.now + MIN_ADMISSION);
-        self.pod.admit(&Admission { profile, name, addresses, expires })
-    }
-
-    /// Answers a question for a name that the profile refuses.
-    fn refused(
-        &self,
-        asked: &Asked<'_, P::Client>,
-        profile: &Arc<Profile>,
-        refused: &Refused,
-        out: &mut Vec<u8>,
-    ) -> Attempt {
-        let name = refused
-            .name
-            .as_ref()
-            .map_or_else(|| presentation(asked.request.labels()), |name| name.as_str().to_owned());
-        let expansion_of_allowed =
-            || self.noise.bare_names(&name).any(|bare| is_allowed(profile, bare));
-        if special::is_reverse_lookup(asked.request) || expansion_of_allowed() {
-            asked.reply(out).empty(rcode::NAME_ERROR, None);
-            return Attempt::Answered;
-        }
-        match profile.mode() {
-            Mode::Block => self.block(asked, profile, refused, name, out),
-            Mode::Audit => self.audit(asked, profile, refused, &name, out),
-        }
-    }
-
-    /// Refuses a name without a word to upstream.
-    ///
-    /// The code is NXDOMAIN, not REFUSED: for REFUSED musl waits out its 5 s and glibc tries every
-    /// server again and reports a *temporary* failure, which package clients retry. NXDOMAIN fails at
-    /// once everywhere, and the Extended DNS Error says that it was policy (RFC 8914 §4.16).
-    fn block(
-        &self,
-        asked: &Asked<'_, P::Client>,
-        profile: &Arc<Profile>,
-        refused: &Refused,
-        name: String,
-        out: &mut Vec<u8>,
-    ) -> Attempt {
-        let text = match refused.reason {
-            Reason::NamesBudget => "weir: names below this wildcard are used up, profile",
-            _ => "weir: name not allowed by profile",
-        };
-        let error =
-            ExtendedError::new(ExtendedError::BLOCKED, format!("{text} {}", profile.name()));
-        asked.reply(out).empty(rcode::NAME_ERROR, Some(&error));
-
-        let spoken_for = self.noise.settle(&name, asked.now);
-        let expansion = self.noise.bare_names(&name).next().is_some();
-        if spoken_for {
-            return Attempt::Answered;
-        }
-        let held = Held {
-            client: asked.client.clone(),
-            profile: Arc::clone(profile),
-            name,
-            reason: refused.reason,
-            rule: refused.rule,
-        };
-        let to_record = if expansion { self.noise.hold(held, asked.now).err() } else { Some(held) };
-        if let Some(held) = to_record {
-            self.record_held(&held);
-        }
-        Attempt::Answered
-    }
-
-    /// Lets a refused name pass, and records it. What its addresses are is remembered for records.
-    fn audit(
-        &self,
-        asked: &Asked<'_, P::Client>,
-        profile: &Arc<Profile>,
-        refused: &Refused,
-        name: &str,
-        out: &mut Vec<u8>,
-    ) -> Attempt {
-        let local = asked.without_upstream(out);
-        let entry = match &local {
-            Some(_) => None,
-            None => match self.entry(asked, profile) {
-                Some(entry) => Some(entry),
-                None => return Attempt::NeedsUpstream,
-            },
-        };
-        let exists = entry.as_ref().is_none_or(|entry| entry.name_exists());
-        // An expansion that leads nowhere is noise; one that exists is what was meant.
-        if exists || self.noise.bare_names(name).next().is_none() {
-            self.pod.refuse(&Refusal {
-                client: asked.client,
-                profile,
-                name,
-                reason: refused.reason,
-                verdict: Mode::Audit,
-                rule: refused.rule,
-                answer: None,
-            });
-        }
-        let Some(entry) = entry else { return Attempt::Answered };
-        if let Some(host) = &refused.name
-            && !entry.addresses().is_empty()
-        {
-            self.pod.observe(host, entry.addresses());
-        }
-        asked.tell(profile, &entry, |_| true, None, out)
-    }
-
     /// The answer that was waited for, or a cached one that the profile still believes.
     fn entry(&self, asked: &Asked<'_, P::Client>, profile: &Profile) -> Option<Arc<Entry>> {
         let cached = || self.resolver.cached(asked.request.key(), profile.dns().max_ttl, asked.now);
         asked.ready.map(Arc::clone).or_else(cached)
     }
-
-    fn record_held(&self, held: &Held<P::Client>) {
-        self.pod.refuse(&Refusal {
-            client: &held.client,
-            profile: &held.profile,
-            name: &held.name,
-            reason: held.reason,
-            verdict: Mode::Block,
-            rule: held.rule,
-            answer: None,
-        });
-    }
-}
-
-/// An allowed name.
-struct Granted<'a> {
-    profile: &'a Arc<Profile>,
-    name: &'a HostName,
-    /// Whether some rule lets the name have private addresses.
-    private: bool,
-    rule: Option<RuleIndex>,
-}
-
-/// A refused name; `None` if it is not a host name at all.
-struct Refused {
-    reason: Reason,
-    rule: Option<RuleIndex>,
-    name: Option<HostName>,
-}
-
-impl<C> Asked<'_, C> {
-    fn reply<'s>(&'s self, out: &'s mut Vec<u8>) -> Reply<'s> {
-        Reply::new(self.request, self.limit, out)
-    }
-
-    /// Answers the types that are not asked upstream for any name.
-    fn without_upstream(&self, out: &mut Vec<u8>) -> Option<Attempt> {
-        match self.request.qtype {
-            rtype::ANY => self.reply(out).minimal_any(),
-            // Asked by real clients, and understood well enough to be checked.
-            rtype::A
-            | rtype::AAAA
-            | rtype::CAA
-            | rtype::CNAME
-            | rtype::HTTPS
-            | rtype::MX
-            | rtype::NAPTR
-            | rtype::NS
-            | rtype::PTR
-            | rtype::SOA
-            | rtype::SRV
-            | rtype::SSHFP
-            | rtype::SVCB
-            | rtype::TLSA
-            | rtype::TXT => return None,
-            // Tunnels like types that carry anything (NULL, private use), and a type is two bytes
-            // out with every question: the rest does not exist here.
-            _ => {
-                let text = "weir: questions of this type are not asked";
-                let error = ExtendedError::new(ExtendedError::FILTERED, text);
-                self.reply(out).empty(rcode::NO_ERROR, Some(&error));
-            }
-        }
-        Some(Attempt::Answered)
-    }
-
-    /// Writes the records of `entry`, with the lifetime that is left of it.
-    fn tell(
-        &self,
-        profile: &Profile,
-        entry: &Entry,
-        keep: impl Fn(usize) -> bool,
-        error: Option<&ExtendedError>,
-        out: &mut Vec<u8>,
-    ) -> Attempt {
-        if let Some(failure) = &entry.failure {
-            self.reply(out).empty(rcode::SERVER_FAILURE, Some(failure));
-            return Attempt::Answered;
-        }
-        let left = entry.expires(profile.dns().max_ttl).saturating_duration_since(self.now);
-        let ttl_s = u32::try_from(left.as_secs()).unwrap_or(u32::MAX >> 1);
-        self.reply(out).records(entry, ttl_s, keep, error);
-        Attempt::Answered
-    }
-}
-
-/// Addresses without allow entries are not told.
-fn admission_failed<C>(asked: &Asked<'_, C>, error: &AdmitError, out: &mut Vec<u8>) -> Attempt {
-    if matches!(error, AdmitError::Revoked) {
-        return Attempt::Revoked;
-    }
-    tracing::warn!(%error, "an answer is withheld");
-    let extended = ExtendedError::new(ExtendedError::OTHER, format!("weir: {error}"));
-    asked.reply(out).empty(rcode::SERVER_FAILURE, Some(&extended));
-    Attempt::Answered
-}
-
-fn is_allowed(profile: &Profile, name: &str) -> bool {
-    HostName::parse(name)
-        .is_ok_and(|name| matches!(profile.decide_name(&name), NameDecision::Allowed(_)))
 }

@@ -21,9 +21,6 @@ use super::settings::ResolverSettings;
 use super::upstreams::Upstreams;
 use super::wire::{CLASS_IN, HEADER_LEN, flag, rtype};
 
-#[cfg(test)]
-mod tests;
-
 /// More than any server sends to a client that takes [`UDP_PAYLOAD`].
 const RECEIVE_BYTES: usize = 4096;
 /// How often a lone server is asked: a datagram may be lost.

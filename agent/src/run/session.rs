@@ -72,9 +72,10 @@ pub struct RunOutcome {
 ///
 /// [`RunError`]; the command was not started, or could not be waited for.
 pub fn run(settings: &RunSettings) -> Result<RunOutcome, RunError> {
+    // Before any thread is started: a signal goes to any thread that does not hold it back.
+    hold().map_err(|error| RunError::system("holding signals back")(error.into()))?;
     let plan = Plan::read(settings)?;
     preflight::check()?;
-    hold().map_err(|error| RunError::system("holding signals back")(error.into()))?;
     leftovers::clear()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

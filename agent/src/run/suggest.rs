@@ -1,9 +1,22 @@
 //! `--suggest`: a profile that allows exactly what was seen.
 
-use std::{fs::OpenOptions, path::Path};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs::{self, OpenOptions},
+    path::Path,
+};
 
-use super::error::RunError;
-use crate::pod::records::Account;
+use weir_ebpf::address::protocol;
+
+use super::{error::RunError, summary::printable};
+use crate::{
+    pod::records::Account,
+    policy::{HostName, Observation, Port, Protocol, suggest},
+};
+
+/// Name of the suggested profile.
+const NAME: &str = "suggested";
 
 /// Makes sure before the run that the suggestion can be written after it.
 pub(super) fn check_writable(path: &Path) -> Result<(), RunError> {
@@ -17,6 +30,56 @@ pub(super) fn check_writable(path: &Path) -> Result<(), RunError> {
 
 /// Writes the profile.
 pub(super) fn write(path: &Path, accounts: &[Account]) -> Result<(), RunError> {
-    let text = format!("{}", accounts.len());
-    std::fs::write(path, text).map_err(RunError::path("writing the suggested profile", path))
+    fs::write(path, render(accounts))
+        .map_err(RunError::path("writing the suggested profile", path))
+}
+
+fn render(accounts: &[Account]) -> String {
+    let observations: Vec<Observation> = accounts.iter().flat_map(observations).collect();
+    let mut text = suggest(NAME, &observations);
+    let reached: BTreeSet<&str> = observations
+        .iter()
+        .filter_map(|observation| observation.host.as_ref().map(HostName::as_str))
+        .collect();
+    let only_asked: BTreeSet<&str> = accounts
+        .iter()
+        .filter(|account| account.ip.is_none())
+        .flat_map(|account| account.hosts.iter().map(String::as_str))
+        .filter(|name| !reached.contains(name))
+        .collect();
+    if !only_asked.is_empty() {
+        text.push_str("# Asked for and never connected to; add those that are wanted:\n");
+        for name in only_asked {
+            // Writing to a String cannot fail.
+            let _infallible = writeln!(text, "#   {}", printable(name));
+        }
+    }
+    text
+}
+
+/// One observation for each name that led to the address, or one without a name.
+fn observations(account: &Account) -> Vec<Observation> {
+    let (Some(address), Some(number)) = (account.ip, account.protocol) else { return Vec::new() };
+    let protocol = match number {
+        protocol::TCP => Protocol::Tcp,
+        protocol::UDP => Protocol::Udp,
+        protocol::ICMP => Protocol::Icmp,
+        // No rule can name it.
+        _ => return Vec::new(),
+    };
+    let observation = |host: Option<HostName>| Observation {
+        host,
+        address,
+        port: Port { protocol, number: account.port },
+        count: account.count,
+        processes: BTreeSet::from([account.process.comm.clone()]),
+        first_seen: account.first,
+        last_seen: account.last,
+    };
+    let names: Vec<HostName> =
+        account.hosts.iter().filter_map(|name| HostName::parse(name).ok()).collect();
+    if names.is_empty() {
+        return vec![observation(None)];
+    }
+    names.into_iter().map(|name| observation(Some(name))).collect()
 }

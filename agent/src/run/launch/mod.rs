@@ -102,6 +102,7 @@ impl LaunchError {
 ///
 /// [`LaunchError`] when the command was not started.
 pub fn launch(spec: &LaunchSpec) -> Result<ExitCode, LaunchError> {
+    prctl::set_name(c"weir").map_err(LaunchError::system("naming the launcher"))?;
     die_with_parent(None)?;
     fs::write(spec.cgroup.join("cgroup.procs"), "0")
         .map_err(|source| LaunchError::Cgroup { path: spec.cgroup.clone(), source })?;

@@ -1,0 +1,63 @@
+//! The benchmark: ratios of weir to the same machine without it, taken side by side in one run.
+//!
+//! One file per row group; each offers `pub(super) fn rows(&Ground) -> Result<Vec<Row>>` and is listed
+//! in [`GROUPS`].
+
+mod connections;
+mod memory;
+mod row;
+mod throughput;
+
+use std::io::Write;
+
+use anyhow::Result;
+
+pub use self::row::{Row, Target};
+use crate::lab::Lab;
+use crate::profile::Profile;
+
+/// What every row group measures on.
+#[derive(Debug)]
+pub struct Ground {
+    /// The lab; `weir run` stands on its client's machine.
+    pub lab: Lab,
+}
+
+impl Ground {
+    /// A profile that allows what the benchmark does, and as much again as a real job has.
+    #[must_use]
+    pub fn profile() -> Profile {
+        Profile::deny_all().domains_at(&["files.example.com"], &["443", "5201", "5202"]).domains(&[
+            "api.example.com",
+            "git.example.com",
+            "*.cdn.example.com",
+        ])
+    }
+}
+
+type Group = (&'static str, fn(&Ground) -> Result<Vec<Row>>);
+
+/// The row groups, in the order of the table.
+const GROUPS: [Group; 3] = [
+    ("throughput", throughput::rows),
+    ("connections", connections::rows),
+    ("memory", memory::rows),
+];
+
+/// Measures the groups whose name contains `only`, or all, and prints the table; whether every target
+/// was reached.
+pub fn run(only: Option<&str>, out: &mut dyn Write) -> Result<bool> {
+    let ground = Ground { lab: Lab::new()? };
+    let mut rows = Vec::new();
+    for (name, measure) in GROUPS {
+        if only.is_none_or(|part| name.contains(part)) {
+            writeln!(out, "measuring {name}")?;
+            rows.extend(measure(&ground)?);
+        }
+    }
+    writeln!(out, "\n{}", Row::header())?;
+    for row in &rows {
+        writeln!(out, "{row}")?;
+    }
+    Ok(rows.iter().all(Row::is_reached))
+}

@@ -1,0 +1,57 @@
+//! TCP throughput over veth, by iperf3, one stream and eight.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::row::median;
+use super::{Ground, Row, Target};
+use crate::exec::{self, Running};
+
+/// Pairs of runs, one without and one with weir, taken in turn so that drift hits both.
+const PAIRS: usize = 5;
+const SECONDS: &str = "3";
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// One row per number of streams.
+pub(super) fn rows(ground: &Ground) -> Result<Vec<Row>> {
+    let _server = serve(ground)?;
+    ["1", "8"].iter().map(|streams| row(ground, streams)).collect()
+}
+
+fn row(ground: &Ground, streams: &str) -> Result<Row> {
+    let client = "files.example.com";
+    let argv = ["iperf3", "-4", "-c", client, "-p", "5201", "-t", SECONDS, "-P", streams, "-J"];
+    let weir = ground.lab.weir().profile(&Ground::profile().text())?.limit(LIMIT);
+    let (mut plain, mut guarded) = (Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
+        plain.push(gigabits(&ground.lab.client.run(&argv)?.expect_code(0)?.stdout)?);
+        guarded.push(gigabits(&weir.run(&argv)?.expect_code(0)?.output.stdout)?);
+    }
+    Ok(Row {
+        name: format!("TCP throughput, {streams} stream(s)"),
+        unit: "Gbit/s",
+        value: median(guarded),
+        against: Some(("no weir", median(plain))),
+        target: Target::RatioAtLeast(0.97),
+    })
+}
+
+fn serve(ground: &Ground) -> Result<Running> {
+    let mut net = std::ffi::OsString::from("--net=");
+    net.push(ground.lab.web.host().netns().path());
+    let mut command = Command::new("nsenter");
+    command.arg(net).args(["iperf3", "--server", "--port", "5201", "--forceflush"]);
+    let server = exec::spawn(command).context("starting iperf3")?;
+    server.wait_for_line(Duration::from_secs(5), |line| line.contains("listening"))?;
+    Ok(server)
+}
+
+/// What the receiver got, by iperf3's own report.
+fn gigabits(report: &str) -> Result<f64> {
+    let report: Value = serde_json::from_str(report).context("reading iperf3's report")?;
+    let bits = report.pointer("/end/sum_received/bits_per_second").and_then(Value::as_f64);
+    Ok(bits.context("no sum in iperf3's report")? / 1e9)
+}

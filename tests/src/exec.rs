@@ -1,0 +1,193 @@
+//! Child processes with a wall-clock bound and a guard: none outlives its owner.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+/// Long enough for any single act in the lab, short enough to end a hang.
+pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
+
+/// What a finished command left.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The exit code; 128 + the signal's number when a signal ended it.
+    pub code: i32,
+    /// Standard output, invalid UTF-8 replaced.
+    pub stdout: String,
+    /// Standard error, invalid UTF-8 replaced.
+    pub stderr: String,
+    /// From spawn to exit.
+    pub elapsed: Duration,
+}
+
+impl Output {
+    /// This output, or an error that shows both streams when the code is not `code`.
+    pub fn expect_code(self, code: i32) -> Result<Self> {
+        ensure!(self.code == code, "expected exit code {code}, got {}", self.describe());
+        Ok(self)
+    }
+
+    /// Code, time and both streams, for messages.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!(
+            "exit code {} after {:?}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code, self.elapsed, self.stdout, self.stderr
+        )
+    }
+}
+
+/// A running child in its own process group, killed with its group on drop.
+#[derive(Debug)]
+pub struct Running {
+    label: String,
+    pid: Pid,
+    started: Instant,
+    exit: mpsc::Receiver<std::io::Result<ExitStatus>>,
+    lines: mpsc::Receiver<String>,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
+    status: Option<ExitStatus>,
+}
+
+/// Starts `command` in its own process group with no standard input and both outputs captured.
+pub fn spawn(command: Command) -> Result<Running> {
+    let label = label_of(&command);
+    spawn_as(command, label)
+}
+
+/// [`spawn`], named `label` in messages.
+pub fn spawn_as(mut command: Command, label: String) -> Result<Running> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let started = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("starting {label}"))?;
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+    let (line_sender, lines) = mpsc::channel();
+    let stdout = child.stdout.take().map(|pipe| {
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                text.push_str(&line);
+                text.push('\n');
+                // The receiver goes away with its owner; the text is still collected.
+                line_sender.send(line).ok();
+            }
+            text
+        })
+    });
+    let stderr = child.stderr.take().map(|mut pipe| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            pipe.read_to_end(&mut bytes).ok();
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    });
+    Ok(Running {
+        label,
+        pid,
+        started,
+        exit: wait_in_thread(child),
+        lines,
+        stdout,
+        stderr,
+        status: None,
+    })
+}
+
+/// Runs `command` to its end, killing it after `limit`.
+pub fn run(command: Command, limit: Duration) -> Result<Output> {
+    spawn(command)?.finish(limit)
+}
+
+fn wait_in_thread(mut child: Child) -> mpsc::Receiver<std::io::Result<ExitStatus>> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait()).ok());
+    receiver
+}
+
+fn label_of(command: &Command) -> String {
+    let words: Vec<OsString> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(Into::into).collect();
+    words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+impl Running {
+    /// The child's process id in this pid namespace.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid.as_raw()
+    }
+
+    /// Sends `signal` to the child alone.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill(self.pid, signal).with_context(|| format!("sending {signal} to {}", self.label))
+    }
+
+    /// The next line of standard output for which `wanted` holds, waited for at most `limit`.
+    pub fn wait_for_line(&self, limit: Duration, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if wanted(&line) => return Ok(line),
+                Ok(_) => {}
+                Err(_) => bail!("no such line from {} within {limit:?}", self.label),
+            }
+        }
+    }
+
+    /// Waits for the end; after `limit` the whole group is killed and that is an error.
+    pub fn finish(mut self, limit: Duration) -> Result<Output> {
+        let Ok(status) = self.exit.recv_timeout(limit) else {
+            self.kill_group();
+            let (stdout, stderr) = self.drain();
+            bail!(
+                "{} did not end within {limit:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
+                self.label
+            );
+        };
+        let status = status.with_context(|| format!("waiting for {}", self.label))?;
+        self.status = Some(status);
+        let elapsed = self.started.elapsed();
+        // A grandchild that kept the pipes open would hold the readers for ever.
+        self.kill_group();
+        let (stdout, stderr) = self.drain();
+        let code = status.code().or_else(|| status.signal().map(|number| 128 + number));
+        Ok(Output {
+            code: code.context("an exit without code or signal")?,
+            stdout,
+            stderr,
+            elapsed,
+        })
+    }
+
+    fn kill_group(&self) {
+        // ESRCH: the group is gone already, which is what is wanted.
+        killpg(self.pid, Signal::SIGKILL).ok();
+    }
+
+    fn drain(&mut self) -> (String, String) {
+        let take = |handle: Option<JoinHandle<String>>| {
+            handle.and_then(|thread| thread.join().ok()).unwrap_or_default()
+        };
+        (take(self.stdout.take()), take(self.stderr.take()))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill_group();
+        if self.status.is_none() {
+            self.exit.recv_timeout(Duration::from_secs(5)).ok();
+        }
+    }
+}

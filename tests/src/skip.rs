@@ -1,0 +1,49 @@
+//! Skips as outcomes: a closed set, each recorded where the runner counts it.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use anyhow::{Context, Result};
+
+/// Names the file to which skips are appended, one line each; set by the test runner.
+pub const SKIPS_FILE: &str = "WEIR_SKIPS_FILE";
+
+/// Every reason for which a case may pass without having run. Anything else is a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// The kernel was built without `io_uring`, or a sysctl turns it off.
+    IoUringDisabled,
+    /// The kernel has no such socket family or protocol (SCTP, UDP-Lite, MPTCP, XDP, vsock).
+    ProtocolMissing,
+    /// No package client (pip, npm, cargo) of this machine reaches its registry without weir.
+    NoPackageRegistry,
+    /// The kernel refuses to load BPF LSM programs.
+    NoBpfLsm,
+}
+
+impl Skip {
+    /// One line for the summary.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IoUringDisabled => "io_uring is off in this kernel",
+            Self::ProtocolMissing => "the kernel lacks this protocol",
+            Self::NoPackageRegistry => "no package client of this machine reaches a registry",
+            Self::NoBpfLsm => "the kernel loads no BPF LSM programs",
+        }
+    }
+}
+
+/// Records that `case` did not run because of `skip`.
+pub fn record(case: &str, skip: Skip) -> Result<()> {
+    let line = format!("{case}: {}\n", skip.as_str());
+    let Some(path) = std::env::var_os(SKIPS_FILE) else {
+        return Ok(std::io::stderr().write_all(line.as_bytes())?);
+    };
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .context("opening the list of skips")?;
+    Ok(file.write_all(line.as_bytes())?)
+}

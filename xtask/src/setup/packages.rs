@@ -1,0 +1,63 @@
+//! The Debian packages that building and testing need, each with the sign that it is there.
+
+use std::path::Path;
+
+use crate::shell;
+
+/// How a package shows that it, or something as good, is installed.
+#[derive(Clone, Copy, Debug)]
+enum Sign {
+    /// A program in one of the usual folders.
+    Program(&'static str),
+    /// A file.
+    File(&'static str),
+}
+
+use Sign::{File, Program};
+
+/// Package, sign. A tool that somebody installed in another way is good enough.
+const NEEDED: [(&str, Sign); 23] = [
+    // Building: C for ring and the test programs, C++ for libFuzzer.
+    ("gcc", Program("cc")),
+    ("g++", Program("c++")),
+    ("libc6-dev", File("/usr/include/stdio.h")),
+    ("linux-libc-dev", File("/usr/include/linux/bpf.h")),
+    ("ca-certificates", File("/etc/ssl/certs/ca-certificates.crt")),
+    // The lab.
+    ("iproute2", Program("ip")),
+    ("util-linux", Program("nsenter")),
+    ("procps", Program("ps")),
+    ("nftables", Program("nft")),
+    ("unbound", Program("unbound")),
+    // Real clients.
+    ("curl", Program("curl")),
+    ("git", Program("git")),
+    ("bind9-dnsutils", Program("dig")),
+    ("netcat-openbsd", Program("nc")),
+    ("iputils-ping", Program("ping")),
+    ("python3", File("/usr/bin/python3")),
+    ("nscd", Program("nscd")),
+    // Looking and measuring.
+    ("libcap2-bin", Program("capsh")),
+    ("bpftool", Program("bpftool")),
+    ("strace", Program("strace")),
+    ("iperf3", Program("iperf3")),
+    ("dnsperf", Program("dnsperf")),
+    ("dnsmasq-base", Program("dnsmasq")),
+];
+
+/// The packages of the list that are not there, in its order.
+pub(super) fn missing() -> Vec<String> {
+    NEEDED
+        .iter()
+        .filter(|(_, sign)| !is_there(*sign))
+        .map(|(package, _)| (*package).to_owned())
+        .collect()
+}
+
+fn is_there(sign: Sign) -> bool {
+    match sign {
+        Program(name) => shell::has(name),
+        File(path) => Path::new(path).exists(),
+    }
+}

@@ -1,0 +1,131 @@
+//! Runs test programs: unit tests together in one process, end-to-end cases each in its own.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::binaries::Binary;
+use super::summary::Summary;
+use crate::shell::{self, say};
+
+/// Most time for one end-to-end case.
+const CASE_LIMIT: Duration = Duration::from_secs(240);
+/// Most time for all unit tests of one program.
+const UNIT_LIMIT: Duration = Duration::from_secs(600);
+/// Names the file to which a case appends what it skipped; the library of the suites knows it too.
+const SKIPS_FILE: &str = "WEIR_SKIPS_FILE";
+
+/// Unit and property tests: libtest's own threads, counted by its closing line.
+pub(super) fn run_together(binary: &Binary, summary: &mut Summary) -> Result<()> {
+    let mut command = program(binary);
+    command.args(["--quiet", "--format", "terse"]);
+    let output = bounded(command, UNIT_LIMIT)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let Some(counts) = counts(&text) else {
+        say(&text);
+        say(&String::from_utf8_lossy(&output.stderr));
+        summary.add_failed(&binary.name);
+        return Ok(());
+    };
+    say(&format!("{}: {} passed, {} failed", binary.name, counts.passed, counts.failed));
+    summary.add_passed(counts.passed);
+    if counts.failed > 0 || counts.ignored > 0 || !output.status.success() {
+        say(&text);
+        say(&String::from_utf8_lossy(&output.stderr));
+        for number in 0..(counts.failed + counts.ignored).max(1) {
+            summary.add_failed(&format!("{} ({} of its tests)", binary.name, number + 1));
+        }
+    }
+    Ok(())
+}
+
+/// End-to-end cases: one process each, so that one's namespaces and limits are nobody else's.
+pub(super) fn run_apart(binary: &Binary, skips: &Path, summary: &mut Summary) -> Result<()> {
+    let mut list = program(binary);
+    list.args(["--list", "--format", "terse"]);
+    let names = String::from_utf8_lossy(&bounded(list, UNIT_LIMIT)?.stdout).into_owned();
+    for case in names.lines().filter_map(|line| line.strip_suffix(": test")) {
+        let name = format!("{}::{case}", binary.name);
+        let mut command = program(binary);
+        command.args(["--exact", case, "--nocapture", "--test-threads", "1"]);
+        command.env(SKIPS_FILE, skips);
+        let started = Instant::now();
+        let output = bounded(command, CASE_LIMIT)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let ran = counts(&String::from_utf8_lossy(&output.stdout));
+        let passed = output.status.success() && ran.is_some_and(|counts| counts.passed == 1);
+        say(&format!("{} {name} ({seconds:.1} s)", if passed { "ok    " } else { "FAILED" }));
+        if passed {
+            summary.add_passed(1);
+        } else {
+            say(&String::from_utf8_lossy(&output.stdout));
+            say(&String::from_utf8_lossy(&output.stderr));
+            summary.add_failed(&name);
+        }
+    }
+    Ok(())
+}
+
+fn program(binary: &Binary) -> Command {
+    let mut command = shell::command(&binary.path);
+    command.current_dir(&binary.folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("RUST_BACKTRACE", "0");
+    command
+}
+
+/// Runs to the end or to `limit`, then kills; the output says which.
+fn bounded(mut command: Command, limit: Duration) -> Result<Output> {
+    let label = shell::label(&command);
+    let child = command.spawn().with_context(|| format!("starting {label}"))?;
+    let pid = child.id().to_string();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(Child::wait_with_output(child)).ok());
+    match receiver.recv_timeout(limit) {
+        Ok(output) => output.with_context(|| format!("waiting for {label}")),
+        Err(RecvTimeoutError::Timeout) => {
+            say(&format!("{label} is killed after {limit:?}"));
+            let mut kill = shell::command("kill");
+            kill.args(["-KILL", &pid]);
+            shell::run(kill)?;
+            receiver.recv()?.with_context(|| format!("waiting for {label}"))
+        }
+        Err(RecvTimeoutError::Disconnected) => anyhow::bail!("lost {label}"),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+}
+
+/// `test result: ok. 3 passed; 0 failed; 1 ignored; …`, the last such line.
+fn counts(text: &str) -> Option<Counts> {
+    let line = text.lines().rev().find_map(|line| line.split_once("test result: "))?.1;
+    let number = |word: &str| {
+        let before = line.split_once(&format!(" {word}"))?.0;
+        before.rsplit(' ').next()?.parse().ok()
+    };
+    Some(Counts {
+        passed: number("passed")?,
+        failed: number("failed")?,
+        ignored: number("ignored")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Counts, counts};
+
+    #[test]
+    fn the_closing_line_is_read() {
+        let text =
+            "running 4 tests\n\ntest result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured\n";
+        assert_eq!(counts(text), Some(Counts { passed: 2, failed: 1, ignored: 1 }));
+        assert_eq!(counts("no such line"), None);
+    }
+}

@@ -1,0 +1,53 @@
+//! Every test of the repository, the fast ones first, counted together.
+
+mod binaries;
+mod cases;
+mod fuzz;
+mod summary;
+
+use anyhow::Result;
+
+use self::summary::Summary;
+use crate::shell::{self, cargo, say};
+use crate::{check, setup};
+
+/// The package whose tests are the end-to-end suites: root, namespaces, one process per case.
+const SUITES: &str = "weir-tests";
+
+/// Runs the tests whose target's name contains `only`, or all; whether all passed.
+pub(crate) fn run(only: Option<&str>) -> Result<bool> {
+    setup::run()?;
+    let skips = shell::root().join("target").join("skips");
+    let mut summary = Summary::new(skips.clone())?;
+    if only.is_none() {
+        let outcome = check::run()?;
+        summary.add_passed(outcome.passed());
+        for name in outcome.failed() {
+            summary.add_failed(name);
+        }
+    }
+
+    say("building weir and its tests");
+    shell::run(cargo(&["build", "--locked", "--package", "weir"]))?;
+    let binaries = binaries::build()?;
+    let wanted = |name: &str| only.is_none_or(|part| name.contains(part));
+    let (suites, units): (Vec<_>, Vec<_>) = binaries
+        .into_iter()
+        .filter(|binary| wanted(&binary.name))
+        .partition(|binary| binary.package == SUITES && binary.is_suite);
+
+    for binary in &units {
+        cases::run_together(binary, &mut summary)?;
+    }
+    if only.is_none() {
+        let documented = cargo(&["test", "--locked", "--quiet", "--doc", "--package", "weir"]);
+        summary.note("documentation tests", shell::run(documented));
+    }
+    for target in fuzz::targets()?.iter().filter(|target| wanted(target)) {
+        summary.note(&format!("fuzz {target}"), fuzz::run(target));
+    }
+    for binary in &suites {
+        cases::run_apart(binary, &skips, &mut summary)?;
+    }
+    summary.report()
+}
