@@ -47,7 +47,15 @@ fn build(
     let mut command: Command = toolchain.cargo();
     command
         .current_dir(workspace)
-        .args(["build", "--release", "--locked", "--package", "weir-ebpf", "--bin", "weir-programs"])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "weir-ebpf",
+            "--bin",
+            "weir-programs",
+        ])
         .args(["--features", features, "--target", TARGET, "--target-dir"])
         .arg(&target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", flags)

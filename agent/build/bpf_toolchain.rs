@@ -118,12 +118,14 @@ fn linker_llvm_major() -> Option<u32> {
 
 /// A command without what the calling cargo says of its own toolchain.
 fn clean(mut command: Command) -> Command {
-    for variable in ["RUSTC", "RUSTDOC", "CARGO", "RUSTUP_TOOLCHAIN", "CARGO_BUILD_TARGET", "RUSTFLAGS"] {
+    for variable in
+        ["RUSTC", "RUSTDOC", "CARGO", "RUSTUP_TOOLCHAIN", "CARGO_BUILD_TARGET", "RUSTFLAGS"]
+    {
         command.env_remove(variable);
     }
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
-        env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"))
-    });
+    let home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
     if let (Some(home), Some(path)) = (home, env::var_os("PATH")) {
         // bpf-linker lives where `cargo install` puts it.
         let paths = env::split_paths(&path).chain([home.join("bin")]);

@@ -34,7 +34,7 @@ spec:
       domains: ["**.bench.example.com"]
       ports: [443]
   deny: { domains: ["**.workers.dev"] }
-  dns: { grace: 30s, maxTtl: 1h, namesPerWildcard: 1000000 }
+  dns: { grace: 30s, maxTtl: 1h, namesPerWildcard: 10000 }
 "#;
 
 /// Costs what a real pod costs: a system call for each client, a table for what is admitted.

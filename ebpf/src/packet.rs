@@ -54,7 +54,12 @@ impl Packet {
     };
 
     #[inline(always)]
-    const fn new(addresses: (Address, Address), number: u8, ports: (u16, u16), shape: Shape) -> Self {
+    const fn new(
+        addresses: (Address, Address),
+        number: u8,
+        ports: (u16, u16),
+        shape: Shape,
+    ) -> Self {
         Self {
             source: Endpoint::new(addresses.0, number, ports.0),
             destination: Endpoint::new(addresses.1, number, ports.1),

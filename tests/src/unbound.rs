@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::dns::wait_until_answers;
+use crate::dns::{READY, wait_until_answers};
 use crate::exec::{self, Running};
 use crate::lab::Host;
 use crate::lab::addresses::Pair;
@@ -33,7 +33,7 @@ impl Unbound {
         let address = *host.addresses().first().context("a resolver without an address")?;
         let ready = host.run(async move {
             let limit = Duration::from_secs(10);
-            wait_until_answers(SocketAddr::new(address, 53), "files.example.com", limit).await
+            wait_until_answers(SocketAddr::new(address, 53), READY, limit).await
         })?;
         if let Err(error) = ready {
             process.signal(nix::sys::signal::Signal::SIGTERM).ok();

@@ -125,9 +125,9 @@ fn size(file: &std::path::Path) -> u64 {
     std::fs::metadata(file).map_or(0, |metadata| metadata.len())
 }
 
-/// Polls `done` for at most ten seconds.
+/// Polls `done` for at most thirty seconds.
 fn wait_until(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(30);
     while !done()? {
         ensure!(Instant::now() < deadline, "still waiting until {what}");
         std::thread::sleep(Duration::from_millis(50));

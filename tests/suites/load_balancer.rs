@@ -11,11 +11,15 @@ use weir_tests::lab::{Lab, addresses};
 use weir_tests::profile::Profile;
 use weir_tests::programs::Program;
 
-/// A service address that no host has.
-const SERVICE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 200);
+/// A service address that no host has; each case and process has its own, because the balancer sits
+/// at the root of the cgroup2 hierarchy, where every process of the machine passes.
+fn service(case: u8) -> Result<Ipv4Addr> {
+    let own = u8::try_from(std::process::id() % 16)?;
+    Ok(Ipv4Addr::new(203, 0, 113, 200 + case + 3 * own))
+}
 
-/// Attaches at the root of the cgroup2 hierarchy: only connects to [`SERVICE`] are touched.
-fn balance(backend: Ipv4Addr) -> Result<Running> {
+/// Only connects to `service` are touched.
+fn balance(service: Ipv4Addr, backend: Ipv4Addr) -> Result<Running> {
     let mounts = std::fs::read_to_string("/proc/self/mounts")?;
     let root = mounts
         .lines()
@@ -25,7 +29,7 @@ fn balance(backend: Ipv4Addr) -> Result<Running> {
         })
         .context("no cgroup2 mount")?;
     let mut command = std::process::Command::new(Program::Balancer.path()?);
-    command.args([root, &SERVICE.to_string(), &backend.to_string()]);
+    command.args([root, &service.to_string(), &backend.to_string()]);
     let balancer = exec::spawn(command)?;
     balancer.wait_for_line(Duration::from_secs(5), |line| line == "attached")?;
     Ok(balancer)
@@ -34,11 +38,12 @@ fn balance(backend: Ipv4Addr) -> Result<Running> {
 #[test]
 fn an_allowed_service_reaches_its_backend() -> Result<()> {
     let lab = Lab::new()?;
-    lab.zone().set("service.example.com", Records::ttl(300).ip(SERVICE))?;
+    let service = service(0)?;
+    lab.zone().set("service.example.com", Records::ttl(300).ip(service))?;
     let url = "http://service.example.com/bytes/200000";
     let argv = ["curl", "-sS", "-m", "5", "-o", "/dev/null", "-w", "%{size_download}", url];
     ensure!(lab.client.run(&argv)?.code != 0, "the service address answers by itself");
-    let _balancer = balance(addresses::WEB[0].v4)?;
+    let _balancer = balance(service, addresses::WEB[0].v4)?;
     lab.client.run(&argv)?.expect_code(0)?;
     let profile = Profile::deny_all().domains_at(&["service.example.com"], &["80"]);
     let outcome = lab.weir().profile(&profile.text())?.run(&argv)?.expect_code(0)?;
@@ -50,24 +55,26 @@ fn an_allowed_service_reaches_its_backend() -> Result<()> {
 #[test]
 fn a_service_that_is_not_allowed_stays_closed() -> Result<()> {
     let lab = Lab::new()?;
+    let service = service(1)?;
     lab.attacker.listen(80)?;
-    let _balancer = balance(addresses::ATTACKER.v4)?;
+    let _balancer = balance(service, addresses::ATTACKER.v4)?;
     let watch = lab.watch(lab.attacker.host())?;
-    let url = format!("http://{SERVICE}/");
+    let url = format!("http://{service}/");
     let argv = ["curl", "-sS", "-m", "5", &url];
     lab.client.run(&argv)?.expect_code(0)?;
     ensure!(!watch.take()?.is_empty(), "the balancer did not send to the attacker");
     let outcome = lab.weir().profile(&Profile::deny_all().text())?.run(&argv)?;
     ensure!(watch.take()?.is_empty(), "{}", outcome.describe());
-    outcome.violation("of the service", |event| event.ip() == SERVICE.to_string())?;
+    outcome.violation("of the service", |event| event.ip() == service.to_string())?;
     Ok(())
 }
 
 #[test]
 fn the_backend_alone_is_not_allowed_with_the_service() -> Result<()> {
     let lab = Lab::new()?;
-    lab.zone().set("service.example.com", Records::ttl(300).ip(SERVICE))?;
-    let _balancer = balance(addresses::WEB[0].v4)?;
+    let service = service(2)?;
+    lab.zone().set("service.example.com", Records::ttl(300).ip(service))?;
+    let _balancer = balance(service, addresses::WEB[0].v4)?;
     let profile = Profile::deny_all().domains_at(&["service.example.com"], &["80"]);
     let probe = Program::Probe.path()?;
     let script = format!(

@@ -50,8 +50,7 @@ fn no_component_is_no_path() {
 fn the_ancestors_end_below_the_launcher_and_its_init() {
     let chain = [("npm", 50), ("sh", 49), ("weir", 48), ("weir", 47), ("bash", 1)];
     let node = process(&[], true, &chain);
-    let names: Vec<String> =
-        ancestors(&node, Some(47)).iter().map(|one| text(&one.comm)).collect();
+    let names: Vec<String> = ancestors(&node, Some(47)).iter().map(|one| text(&one.comm)).collect();
     assert_eq!(names, ["npm", "sh"]);
 }
 

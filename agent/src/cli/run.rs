@@ -22,9 +22,11 @@ const NOT_STARTED: u8 = 2;
 
 /// Run a command, and all that it starts, under default-deny egress.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code: that of the command (128 and the signal's number when a signal ended it); \
+#[command(
+    after_help = "Exit code: that of the command (128 and the signal's number when a signal ended it); \
 2 when weir could not start it; 125 with --fail-on-violation when only weir has something to object.\n\
-SIGHUP reads the profile again.")]
+SIGHUP reads the profile again."
+)]
 pub struct RunArgs {
     /// Profile to enforce; without one, everything is denied.
     #[arg(long, value_name = "FILE")]
@@ -49,7 +51,12 @@ pub struct RunArgs {
     #[arg(long)]
     keep_caps: bool,
     /// The command and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "CMD"
+    )]
     command: Vec<OsString>,
 }
 

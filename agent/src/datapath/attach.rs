@@ -41,8 +41,16 @@ const fn hook(program: &'static str, kind: Kind, attach_type: bpf_attach_type) -
 /// Every hook, in the order of attachment: the last word first, so that nothing is ever judged by the
 /// early hooks alone.
 pub(super) static HOOKS: [Hook; 12] = [
-    hook("weir_egress", Kind::Skb(CgroupSkbAttachType::Egress), bpf_attach_type::BPF_CGROUP_INET_EGRESS),
-    hook("weir_ingress", Kind::Skb(CgroupSkbAttachType::Ingress), bpf_attach_type::BPF_CGROUP_INET_INGRESS),
+    hook(
+        "weir_egress",
+        Kind::Skb(CgroupSkbAttachType::Egress),
+        bpf_attach_type::BPF_CGROUP_INET_EGRESS,
+    ),
+    hook(
+        "weir_ingress",
+        Kind::Skb(CgroupSkbAttachType::Ingress),
+        bpf_attach_type::BPF_CGROUP_INET_INGRESS,
+    ),
     hook("weir_sock_create", Kind::Sock, bpf_attach_type::BPF_CGROUP_INET_SOCK_CREATE),
     hook("weir_sock_release", Kind::Sock, bpf_attach_type::BPF_CGROUP_INET_SOCK_RELEASE),
     hook("weir_connect4", Kind::SockAddr, bpf_attach_type::BPF_CGROUP_INET4_CONNECT),
@@ -134,21 +142,19 @@ impl Datapath {
         slot: u32,
         pins: Option<&Path>,
     ) -> Result<Attachment, DatapathError> {
-        let unreadable =
-            |source| DatapathError::Cgroup { path: cgroup.to_owned(), source };
+        let unreadable = |source| DatapathError::Cgroup { path: cgroup.to_owned(), source };
         let directory = File::open(cgroup).map_err(unreadable)?;
         let inode = directory.metadata().map_err(unreadable)?.ino();
 
         let mut programs = lock(&self.programs);
         let mut attachment = Attachment { links: Vec::with_capacity(HOOKS.len()) };
         for hook in &HOOKS {
-            let link = hook.attach(&mut programs, &directory).map_err(|source| {
-                DatapathError::Attach {
+            let link =
+                hook.attach(&mut programs, &directory).map_err(|source| DatapathError::Attach {
                     hook: hook.program,
                     cgroup: cgroup.to_owned(),
                     source: Box::new(source),
-                }
-            })?;
+                })?;
             attachment.hold(link, hook, pins)?;
         }
         drop(programs);

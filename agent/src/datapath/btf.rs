@@ -66,8 +66,7 @@ impl<'a> Btf<'a> {
         let types_end = add(types_at, header.usize_at(12)?)?;
         let strings_at = add(header_length, header.usize_at(16)?)?;
         let strings_end = add(strings_at, header.usize_at(20)?)?;
-        let strings =
-            bytes.get(strings_at..strings_end).ok_or(BtfError::Malformed(strings_at))?;
+        let strings = bytes.get(strings_at..strings_end).ok_or(BtfError::Malformed(strings_at))?;
         let section = bytes.get(..types_end).ok_or(BtfError::Malformed(types_end))?;
 
         let mut reader = Reader { bytes: section, at: types_at };
@@ -100,7 +99,8 @@ impl<'a> Btf<'a> {
                     Type::Alias(size_or_type)
                 }
                 _ => {
-                    reader.skip(trailing_bytes(kind, count).ok_or(BtfError::Malformed(reader.at))?)?;
+                    reader
+                        .skip(trailing_bytes(kind, count).ok_or(BtfError::Malformed(reader.at))?)?;
                     Type::Other
                 }
             };

@@ -33,9 +33,8 @@ impl Default for PodLimits {
 
 /// Makes an LRU hash to be an inner map, with room for what each CPU holds back.
 pub(super) fn lru_hash<K, V>(name: &str, entries: u32) -> Result<MapData, DatapathError> {
-    let cpus = possible_cpus().map_err(|source| {
-        DatapathError::map("counting CPUs")(MapError::IoError(source))
-    })?;
+    let cpus = possible_cpus()
+        .map_err(|source| DatapathError::map("counting CPUs")(MapError::IoError(source)))?;
     let size = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
     let definition = aya_obj::Map::Legacy(LegacyMap {
         section_index: 0,

@@ -13,12 +13,7 @@ use weir_ebpf::{
     process::{KernelOffsets, Process, ProcessKey},
 };
 
-use super::{
-    attach::HOOKS,
-    btf,
-    error::DatapathError,
-    kernel::Kernel,
-};
+use super::{attach::HOOKS, btf, error::DatapathError, kernel::Kernel};
 
 /// The object that `build.rs` made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
@@ -95,6 +90,8 @@ impl Datapath {
         let offsets = Kernel(kernel_offsets());
         let admit_all = u32::from(options.admit_all_sockets);
         let mut programs = EbpfLoader::new()
+            // The object holds no CO-RE relocations: the kernel's types need not be parsed a second time.
+            .btf(None)
             .override_global("OFFSETS", &offsets, true)
             .override_global("SLOT_WITHOUT_CGROUP", &options.slot_without_cgroup, true)
             .override_global("ADMIT_ALL_SOCKETS", &admit_all, true)
@@ -141,9 +138,9 @@ impl Datapath {
 
 /// The offsets for the programs; all zero, which switches the reads off, where the kernel has no BTF.
 fn kernel_offsets() -> KernelOffsets {
-    let offsets = std::fs::read(KERNEL_BTF).map_err(|source| source.to_string()).and_then(
-        |bytes| btf::kernel_offsets(&bytes).map_err(|source| source.to_string()),
-    );
+    let offsets = std::fs::read(KERNEL_BTF)
+        .map_err(|source| source.to_string())
+        .and_then(|bytes| btf::kernel_offsets(&bytes).map_err(|source| source.to_string()));
     offsets.unwrap_or_else(|reason| {
         tracing::warn!(reason, "binary and ancestry of processes will not be recorded");
         KernelOffsets::default()

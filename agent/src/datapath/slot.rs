@@ -55,9 +55,11 @@ impl Datapath {
     ///
     /// [`DatapathError::NoSlot`] when all are taken, or what the kernel said.
     pub fn prepare_slot(&self, limits: PodLimits) -> Result<Slot, DatapathError> {
-        let allow: AllowMap = inner(lru_hash::<Endpoint, AllowEntry>("weir_allow", limits.entries)?)?;
+        let allow: AllowMap =
+            inner(lru_hash::<Endpoint, AllowEntry>("weir_allow", limits.entries)?)?;
         let flows: FlowMap = inner(lru_hash::<FlowKey, Flow>("weir_flows", limits.flows)?)?;
-        let clients: ClientMap = inner(lru_hash::<Endpoint, Client>("weir_clients", limits.clients)?)?;
+        let clients: ClientMap =
+            inner(lru_hash::<Endpoint, Client>("weir_clients", limits.clients)?)?;
 
         let mut tables = lock(&self.tables);
         let free = tables.taken.iter().position(|taken| !taken);
@@ -85,13 +87,7 @@ impl Datapath {
         if let Some(taken) = tables.taken.get_mut(index) {
             *taken = true;
         }
-        Ok(Slot {
-            number,
-            allow: Mutex::new(allow),
-            flows,
-            clients,
-            networks: Mutex::default(),
-        })
+        Ok(Slot { number, allow: Mutex::new(allow), flows, clients, networks: Mutex::default() })
     }
 
     /// Writes a pod's state. The generation is written last: a socket that is judged again meets the

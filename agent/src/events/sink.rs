@@ -92,7 +92,10 @@ impl Sink {
             line
         });
         let taken = match line {
-            Ok(line) => !matches!(queue.try_send(line), Err(TrySendError::Full(_) | TrySendError::Disconnected(_))),
+            Ok(line) => !matches!(
+                queue.try_send(line),
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_))
+            ),
             Err(_unserialisable) => false,
         };
         if !taken {

@@ -73,7 +73,11 @@ impl EnforcedPod {
 }
 
 /// The rule by which a profile allows an entry that an older one allowed.
-fn rule_of(profile: &Arc<Profile>, endpoint: &Endpoint, entry: &super::table::Allowed) -> Option<u32> {
+fn rule_of(
+    profile: &Arc<Profile>,
+    endpoint: &Endpoint,
+    entry: &super::table::Allowed,
+) -> Option<u32> {
     let admission = Admission {
         profile,
         name: &entry.name,
@@ -160,9 +164,7 @@ fn add_flag(entries: &mut Vec<NetworkEntry>, net: IpNet, flag: u32) {
 
 fn canonical(net: IpNet) -> IpNet {
     match net {
-        IpNet::V6(v6) if v6.prefix_len() == 128 => {
-            IpNet::from(Ipv6Addr::to_canonical(&v6.addr()))
-        }
+        IpNet::V6(v6) if v6.prefix_len() == 128 => IpNet::from(Ipv6Addr::to_canonical(&v6.addr())),
         other => other.trunc(),
     }
 }

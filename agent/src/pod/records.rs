@@ -156,7 +156,8 @@ impl Recorder {
             return;
         }
         let process = self.identify(refusal.client.process, refusal.client.comm);
-        let rule = refusal.profile.rule_id(refusal.rule.unwrap_or(RuleIndex::DEFAULT_DENY)).to_owned();
+        let rule =
+            refusal.profile.rule_id(refusal.rule.unwrap_or(RuleIndex::DEFAULT_DENY)).to_owned();
         let count = NameCount {
             count: 1,
             first: now,
@@ -308,7 +309,11 @@ impl EnforcedPod {
         if lock(&self.state).table.knows_address(address, Instant::now()) {
             return Reason::PortNotAllowed;
         }
-        if lock(&self.hosts).names(address).is_empty() { reason } else { Reason::DomainNotInAllowlist }
+        if lock(&self.hosts).names(address).is_empty() {
+            reason
+        } else {
+            Reason::DomainNotInAllowlist
+        }
     }
 
     fn destination(&self, peer: &Endpoint) -> Destination {
@@ -323,9 +328,8 @@ impl EnforcedPod {
 
     fn record_lost(&self, profile: &Profile) {
         let kernel = self.datapath.counters(&self.slot).unwrap_or_default();
-        let lost = kernel.lost_events
-            + kernel.lost_flows
-            + self.recorder.lost.load(Ordering::Relaxed);
+        let lost =
+            kernel.lost_events + kernel.lost_flows + self.recorder.lost.load(Ordering::Relaxed);
         if lost > 0 {
             let rule = RuleIndex::DEFAULT_DENY_ID.to_owned();
             let mut record = self.recorder.record(Kind::Lost, SystemTime::now(), profile, rule);

@@ -62,11 +62,7 @@ impl Pod for EnforcedPod {
 }
 
 impl EnforcedPod {
-    fn admit_locked(
-        &self,
-        state: &mut State,
-        admission: &Admission<'_>,
-    ) -> Result<(), AdmitError> {
+    fn admit_locked(&self, state: &mut State, admission: &Admission<'_>) -> Result<(), AdmitError> {
         let missing: Vec<(Endpoint, IpAddr, u32)> = admission
             .entries()
             .map(|(ip, port, rule)| (endpoint_of(ip, port), ip, u32::from(rule.0)))
@@ -76,10 +72,8 @@ impl EnforcedPod {
             return Ok(());
         }
         let new = missing.iter().filter(|(endpoint, ..)| state.table.get(endpoint).is_none());
-        let leaving = state
-            .table
-            .make_room(new.count(), Instant::now())
-            .map_err(|_full| AdmitError::Full)?;
+        let leaving =
+            state.table.make_room(new.count(), Instant::now()).map_err(|_full| AdmitError::Full)?;
         self.slot.revoke(leaving).map_err(unwritten)?;
         let expires_ns = instant_ns(admission.expires);
         let entries = missing.iter().map(|(endpoint, _, rule)| {

@@ -14,6 +14,9 @@ use super::settings::ResolverSettings;
 use super::upstream::Client;
 use super::upstreams::Upstreams;
 
+#[cfg(test)]
+mod tests;
+
 /// Where those who wait for a question's answer find it.
 type Landing = watch::Receiver<Option<Arc<Entry>>>;
 

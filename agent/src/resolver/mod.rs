@@ -17,6 +17,8 @@ mod answer;
 mod budget;
 mod cache;
 mod entry;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod guard;
 mod listener;
 mod lookup;

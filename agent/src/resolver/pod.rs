@@ -10,7 +10,7 @@ use std::time::Instant;
 use weir_ebpf::reason::Reason;
 
 use super::guard::{self, Exposure};
-use crate::policy::{Grants, HostName, Mode, NameDecision, Port, Profile, RuleIndex};
+use crate::policy::{HostName, Mode, NameDecision, Port, Profile, RuleIndex};
 
 /// The transport that a question came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,11 +67,10 @@ impl Admission<'_> {
     /// A private address is granted only by rules that say `private: true`, so a second rule for
     /// the same name does not open its ports there. Nothing when the profile no longer allows it.
     pub fn entries(&self) -> impl Iterator<Item = (IpAddr, Port, RuleIndex)> + '_ {
-        let grants = match self.profile.decide_name(self.name) {
-            NameDecision::Allowed(grants) => Some(grants),
-            NameDecision::Denied { .. } | NameDecision::NotListed => None,
+        let grants: Vec<_> = match self.profile.decide_name(self.name) {
+            NameDecision::Allowed(grants) => grants.iter().collect(),
+            NameDecision::Denied { .. } | NameDecision::NotListed => Vec::new(),
         };
-        let grants: Vec<_> = grants.into_iter().flat_map(Grants::iter).collect();
         self.addresses.iter().flat_map(move |&address| {
             let exposure = guard::exposure(address);
             let reaches = move |private: bool| match exposure {

@@ -31,7 +31,7 @@ spec:
       domains: [registry.example.com, "*.cdn.example.com"]
       ports: [443]
     - id: inside
-      domains: [inside.example.com]
+      domains: ["inside.example.com"]
       ports: [443]
       private: true
   deny: { domains: ["bad.cdn.example.com"] }

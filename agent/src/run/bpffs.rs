@@ -19,7 +19,8 @@ pub(super) fn folder() -> Result<PathBuf, RunError> {
     let mounted = mounts::is_mounted("bpf", root)
         .map_err(RunError::path("reading", Path::new("/proc/self/mountinfo")))?;
     if !mounted {
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RELATIME;
+        let flags =
+            MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RELATIME;
         mount(Some("bpf"), root, Some("bpf"), flags, Some("mode=700"))
             .map_err(io::Error::from)
             .map_err(RunError::path("mounting bpffs at", root))?;

@@ -11,7 +11,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Not root.
-    #[error("weir run needs root: it makes a cgroup and loads programs into the kernel; try `sudo weir run …`")]
+    #[error(
+        "weir run needs root: it makes a cgroup and loads programs into the kernel; try `sudo weir run …`"
+    )]
     NotRoot,
     /// A capability is missing.
     #[error("weir run needs the capability {0}, which this process lacks")]

@@ -253,7 +253,10 @@ impl Session<'_> {
         match replaced {
             Ok(()) => complain("the profile was read again and is in force"),
             Err(error) => {
-                complain(&format!("the profile stays as it was: {}", super::summary::chain(&error)));
+                complain(&format!(
+                    "the profile stays as it was: {}",
+                    super::summary::chain(&error)
+                ));
             }
         }
     }

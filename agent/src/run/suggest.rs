@@ -30,8 +30,7 @@ pub(super) fn check_writable(path: &Path) -> Result<(), RunError> {
 
 /// Writes the profile.
 pub(super) fn write(path: &Path, accounts: &[Account]) -> Result<(), RunError> {
-    fs::write(path, render(accounts))
-        .map_err(RunError::path("writing the suggested profile", path))
+    fs::write(path, render(accounts)).map_err(RunError::path("writing the suggested profile", path))
 }
 
 fn render(accounts: &[Account]) -> String {

@@ -13,7 +13,8 @@ use crate::{
 /// Rows that are shown; the rest are counted in one line.
 const ROWS: usize = 50;
 
-const HEADINGS: [&str; 7] = ["DESTINATION", "PORT", "VERDICT", "COUNT", "SENT", "RECEIVED", "PROCESS"];
+const HEADINGS: [&str; 7] =
+    ["DESTINATION", "PORT", "VERDICT", "COUNT", "SENT", "RECEIVED", "PROCESS"];
 
 /// Prints to standard error what was reached and what was refused.
 pub(super) fn print(

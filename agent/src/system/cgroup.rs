@@ -16,7 +16,9 @@ use super::mounts;
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
     /// No cgroup2 file system is mounted.
-    #[error("no cgroup v2 file system is mounted; mount one with `mount -t cgroup2 none /sys/fs/cgroup/unified`")]
+    #[error(
+        "no cgroup v2 file system is mounted; mount one with `mount -t cgroup2 none /sys/fs/cgroup/unified`"
+    )]
     NotMounted,
     /// Something could not be read.
     #[error("reading {}", path.display())]
@@ -50,8 +52,8 @@ pub fn root() -> Result<PathBuf, CgroupError> {
 /// [`CgroupError`].
 pub fn own() -> Result<PathBuf, CgroupError> {
     let file = PathBuf::from("/proc/self/cgroup");
-    let text = fs::read_to_string(&file)
-        .map_err(|source| CgroupError::Read { path: file, source })?;
+    let text =
+        fs::read_to_string(&file).map_err(|source| CgroupError::Read { path: file, source })?;
     let path = text.lines().find_map(|line| line.strip_prefix("0::"));
     let path = path.ok_or(CgroupError::NoMembership)?;
     Ok(root()?.join(path.trim_start_matches('/')))

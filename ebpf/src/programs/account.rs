@@ -43,7 +43,13 @@ pub(crate) fn add(counter: *mut u64, amount: u64) {
 
 /// Adds to an allowed flow.
 #[inline(always)]
-pub(crate) fn allowed(pod: &CurrentPod, tag: &SocketTag, peer: Endpoint, rule: u32, amount: Amount) {
+pub(crate) fn allowed(
+    pod: &CurrentPod,
+    tag: &SocketTag,
+    peer: Endpoint,
+    rule: u32,
+    amount: Amount,
+) {
     let key = key(tag, peer, Outcome::Allowed, 0);
     count(pod, &key, tag, rule, amount);
 }
@@ -181,13 +187,7 @@ fn report(pod: &CurrentPod, tag: &SocketTag, flow: FlowKey) {
             return;
         }
     }
-    let event = Event {
-        at_ns: now,
-        process: tag.process,
-        comm: tag.comm,
-        flow,
-        slot: pod.slot,
-    };
+    let event = Event { at_ns: now, process: tag.process, comm: tag.comm, flow, slot: pod.slot };
     match EVENTS.reserve(0) {
         Some(mut entry) => {
             entry.write(event);

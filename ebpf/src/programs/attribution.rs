@@ -1,8 +1,10 @@
 //! Who it is: reads the running task. Only for hooks in process context.
 
+use core::ffi::c_void;
+
 use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel,
-    bpf_probe_read_kernel_str_bytes, generated::bpf_get_current_task,
+    bpf_get_current_comm, bpf_get_current_pid_tgid,
+    generated::{bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_kernel_str},
 };
 use weir_ebpf::{
     process::{COMM_BYTES, KernelOffsets, Process, ProcessKey},
@@ -108,25 +110,30 @@ fn executable(process: &mut Process, task: u64, offsets: &KernelOffsets) {
         }
         let name: u64 = read(dentry, offsets.dentry_name);
         // SAFETY: the helper checks the source itself; the destination is a part of the map's value.
-        if unsafe { bpf_probe_read_kernel_str_bytes(name as *const u8, component) }.is_err() {
-            return;
+        unsafe {
+            bpf_probe_read_kernel_str(
+                component.as_mut_ptr().cast(),
+                component.len() as u32,
+                name as *const c_void,
+            );
         }
         process.components += 1;
-        let parent: u64 = read(dentry, offsets.dentry_parent);
-        if parent == dentry {
-            return;
-        }
-        dentry = parent;
+        dentry = read(dentry, offsets.dentry_parent);
     }
 }
 
 /// Reads a value at an offset in a kernel structure; zero when the address cannot be read.
+///
+/// Without a branch: the helper zeroes what it cannot read, and each branch here would be one more path
+/// for the verifier through every read that follows (it took a second for each program).
 #[inline(always)]
 fn read<T: Default>(base: u64, offset: u32) -> T {
-    if base == 0 {
-        return T::default();
+    let mut value = T::default();
+    let source = base.wrapping_add(u64::from(offset)) as *const c_void;
+    // SAFETY: the destination is as long as what is asked for; the helper checks the source and fails
+    // rather than fault.
+    unsafe {
+        bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, source);
     }
-    let source = base.wrapping_add(u64::from(offset)) as *const T;
-    // SAFETY: the helper checks the source and fails rather than fault.
-    unsafe { bpf_probe_read_kernel(source) }.unwrap_or_default()
+    value
 }

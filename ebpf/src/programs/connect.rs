@@ -1,9 +1,7 @@
 //! `connect4`, `connect6`, `sendmsg4`, `sendmsg6`: the verdict before a packet exists, in process
 //! context, so that a refused connect fails at once with EPERM; attribution; and DNS capture.
 
-use aya_ebpf::{
-    bindings::bpf_sock_addr, macros::cgroup_sock_addr, programs::SockAddrContext,
-};
+use aya_ebpf::{bindings::bpf_sock_addr, macros::cgroup_sock_addr, programs::SockAddrContext};
 use weir_ebpf::{
     address::{Address, Endpoint, protocol},
     reason::Reason,
@@ -108,6 +106,12 @@ fn judge(ctx: *mut bpf_sock_addr, family: Family, call: Call) -> i32 {
         Ruling::HardBlocked => true,
     };
     let reason = verdict.reason;
+    // A connect over UDP sends nothing, and libc makes one to every address of a name only to learn which
+    // it would use (RFC 6724, getaddrinfo). Refused, it would be a violation that is none; passed without
+    // admission, the first datagram is judged, refused with EPERM and reported by the egress hook.
+    if is_connect && destination.protocol == protocol::UDP {
+        return PASS;
+    }
     // A send in audit mode is counted when its packet passes; what does not pass has no packet.
     if !is_connect && pod.audits() && !hard {
         return PASS;
@@ -156,7 +160,11 @@ fn capture(
         Family::V6 if asked.address.v4_be().is_none() => pod.state.listener_v6,
         _ => pod.state.listener_v4,
     };
-    write_destination(ctx, family, Endpoint::new(listener, asked.protocol, pod.state.listener_port));
+    write_destination(
+        ctx,
+        family,
+        Endpoint::new(listener, asked.protocol, pod.state.listener_port),
+    );
     PASS
 }
 

@@ -1,9 +1,6 @@
 //! `sock_create` and `sock_release`: a socket's first attribution and its last account.
 
-use aya_ebpf::{
-    macros::cgroup_sock,
-    programs::SockContext,
-};
+use aya_ebpf::{macros::cgroup_sock, programs::SockContext};
 use weir_ebpf::socket::flags;
 
 use crate::{

@@ -1,9 +1,7 @@
 //! `recvmsg4`, `recvmsg6`, `getpeername4`, `getpeername6`: the answers of the listener come from the
 //! name server that the client asked.
 
-use aya_ebpf::{
-    bindings::bpf_sock_addr, macros::cgroup_sock_addr, programs::SockAddrContext,
-};
+use aya_ebpf::{bindings::bpf_sock_addr, macros::cgroup_sock_addr, programs::SockAddrContext};
 use weir_ebpf::socket::flags;
 
 use crate::{

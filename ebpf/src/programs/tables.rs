@@ -21,10 +21,8 @@ impl Tables for CurrentPod {
     #[inline(always)]
     fn network(&self, address: &Address) -> Option<&Network> {
         let key = NetworkKey::new(self.slot, self.state.bank, *address);
-        NETWORKS.get(&aya_ebpf::btf_maps::lpm_trie::Key::new(
-            NetworkKey::SLOT_BITS + u128::BITS,
-            key,
-        ))
+        NETWORKS
+            .get(&aya_ebpf::btf_maps::lpm_trie::Key::new(NetworkKey::SLOT_BITS + u128::BITS, key))
     }
 
     #[inline(always)]

@@ -88,7 +88,7 @@ pub(super) fn all() -> Vec<Act> {
         Act::new(
             "A foreign resolver is never reached: weir answers in its place.",
             &["dig", "+tries=1", &foreign, "c2VjcmV0.collector.example.net"],
-            Expectation::Answered("REFUSED", "domain_not_in_allowlist"),
+            Expectation::Answered("EDE: 15 (Blocked)", "domain_not_in_allowlist"),
         ),
         Act::new(
             "The cloud's metadata service is out of reach whatever a profile says.",

@@ -85,7 +85,10 @@ fn learn(out: &mut dyn Write, lab: &Lab, number: usize) -> Result<bool> {
 }
 
 fn print_outcome(out: &mut dyn Write, outcome: &Outcome) -> Result<()> {
-    for line in outcome.output.stdout.lines().take(6) {
+    // Of dig's answer the line that says something: the extended error.
+    let telling =
+        |line: &&str| !line.is_empty() && (!line.starts_with(';') || line.contains("EDE:"));
+    for line in outcome.output.stdout.lines().filter(telling).take(6) {
         writeln!(out, "   {line}")?;
     }
     let seconds = outcome.output.elapsed.as_secs_f64();

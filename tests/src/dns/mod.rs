@@ -11,7 +11,7 @@ use hickory_proto::op::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-pub use self::zone::{Records, Zone};
+pub use self::zone::{READY, Records, Zone};
 use crate::lab::Host;
 
 /// Largest answer over UDP to a client without EDNS (RFC 1035 §4.2.1).

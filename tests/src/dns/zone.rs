@@ -14,6 +14,8 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::lab::addresses;
 
+/// The name by which the lab's own resolver is found ready: no test's, so that none meets it cached.
+pub const READY: &str = "ready.example.org";
 /// Longest CNAME chain that is followed within the zone.
 const MAX_CHAIN: usize = 16;
 /// TTL of the example zone, seconds: longer than any test.
@@ -114,6 +116,7 @@ impl Zone {
         zone.set("mirror.example.com", Records::ttl(LONG).pair(mirror))?;
         zone.set("www.example.com", Records::ttl(LONG).cname("edge.example.net")?)?;
         zone.set("edge.example.net", Records::ttl(LONG).pair(api))?;
+        zone.set(READY, Records::ttl(LONG).pair(addresses::AUTHORITY))?;
         zone.set("collector.example.net", Records::ttl(LONG).pair(addresses::ATTACKER))?;
         Ok(zone)
     }

@@ -49,7 +49,11 @@ impl Client {
     pub(super) fn new(host: Host, lab: &Path, ca: &Path) -> Result<Self> {
         let folder = lab.join("client");
         fs::create_dir_all(folder.join("home"))?;
-        fs::write(folder.join("hosts"), "127.0.0.1 localhost\n::1 localhost\n")?;
+        // As Debian's installer writes it: programs that ask for the machine's own name need no DNS.
+        let own =
+            fs::read_to_string("/proc/sys/kernel/hostname").context("reading the host name")?;
+        let hosts = format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {own}");
+        fs::write(folder.join("hosts"), hosts)?;
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut search = OsString::from("/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:");
         search.push(path);

@@ -237,6 +237,8 @@ fn read_events(path: &Path) -> Result<Vec<Event>> {
 }
 
 fn read_event(line: &str) -> Result<Event> {
+    // Text of a job must not reach a terminal raw, not even inside a JSON string.
+    ensure!(!line.chars().any(char::is_control), "a control character in {line:?}");
     let value: Value = serde_json::from_str(line).with_context(|| format!("parsing {line:?}"))?;
     if let Err(error) = validator()?.validate(&value) {
         anyhow::bail!("a record breaks the schema: {error}: {line}");

@@ -44,6 +44,10 @@ pub(super) fn run(target: &str) -> Result<()> {
     }
     command.args(["--", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"]);
     command.arg(format!("-max_total_time={SECONDS}"));
+    let dictionary = folder.join(format!("{target}.dict"));
+    if dictionary.is_file() {
+        command.arg(format!("-dict={}", dictionary.display()));
+    }
     // Coverage by a stable compiler's unstable flags.
     command.env("RUSTC_BOOTSTRAP", "1");
     shell::run(command)

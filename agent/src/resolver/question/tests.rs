@@ -114,6 +114,9 @@ fn the_root_is_a_name() {
 fn obsolete_label_types_are_a_format_error() {
     for len in [0x40, 0x41, 0x80, 0xbf, 0xc0, 0xff] {
         assert!(is_format_error(&parse(&[len, 0, 0, 0, 1, 0, 1])), "{len:#x}");
+        // Also where as many bytes follow as the length would say.
+        let label = [vec![len], vec![b'x'; len.into()], vec![0, 0, 1, 0, 1]].concat();
+        assert!(is_format_error(&parse(&label)), "{len:#x}");
     }
 }
 

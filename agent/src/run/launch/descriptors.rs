@@ -14,9 +14,8 @@ const STANDARD: std::ops::RangeInclusive<RawFd> = 0..=2;
 /// whoever passed them; a warning says so.
 pub(super) fn close_sockets() {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return };
-    let open: Vec<RawFd> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
+    let open: Vec<RawFd> =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     for descriptor in open.into_iter().filter(|descriptor| is_foreign_socket(*descriptor)) {
         if STANDARD.contains(&descriptor) {
             super::super::complain(&format!(

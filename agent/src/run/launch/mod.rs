@@ -144,7 +144,8 @@ fn init(spec: &LaunchSpec, signals: &relay::Signals) -> Result<ExitCode, LaunchE
             relay::until_exit(pid, signals).map_err(LaunchError::system("waiting for the command"))
         }
         Err(source) => {
-            let code = if source.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
+            let code =
+                if source.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE };
             super::complain(&format!("starting {}: {source}", program.display()));
             Ok(ExitCode::from(code))
         }

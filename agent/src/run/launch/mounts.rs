@@ -26,7 +26,8 @@ pub const NAME_SERVICE_SOCKETS: [&str; 6] = [
 pub(super) fn prepare(hidden: &[PathBuf]) -> Result<(), LaunchError> {
     // Nothing done here may show outside, and nothing done outside may undo it.
     change("making private", Path::new("/"), MsFlags::MS_REC | MsFlags::MS_PRIVATE)?;
-    for mounted in mounts_of_this_process().map_err(failed("reading", Path::new("/proc/self/mountinfo")))?
+    for mounted in
+        mounts_of_this_process().map_err(failed("reading", Path::new("/proc/self/mountinfo")))?
     {
         if matches!(mounted.kind.as_str(), "cgroup" | "cgroup2") {
             read_only(&mounted)?;
