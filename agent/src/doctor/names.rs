@@ -56,9 +56,9 @@ fn services(configured: &str) -> Vec<&str> {
     let words = hosts.next_back().unwrap_or_default().split_whitespace();
     words
         .filter(|word| {
-            let is_action = in_action || word.starts_with('[');
-            in_action = is_action && !word.ends_with(']');
-            !is_action
+            let part_of_one = in_action || word.starts_with('[');
+            in_action = part_of_one && !word.ends_with(']');
+            !part_of_one
         })
         .collect()
 }

@@ -8,11 +8,11 @@ const UNPRIVILEGED_BPF: Subject = Subject::new("unprivileged_bpf", "unprivileged
 const JIT: Subject = Subject::new("jit", "BPF compiler");
 
 pub(super) fn unprivileged_bpf() -> Check {
-    judge_unprivileged_bpf(read("/proc/sys/kernel/unprivileged_bpf_disabled"))
+    judge_unprivileged_bpf(read("/proc/sys/kernel/unprivileged_bpf_disabled").as_deref())
 }
 
-fn judge_unprivileged_bpf(value: io::Result<String>) -> Check {
-    let found = match value.as_deref() {
+fn judge_unprivileged_bpf(value: Result<&str, &io::Error>) -> Check {
+    let found = match value {
         Ok("1") => return UNPRIVILEGED_BPF.ok("off until the next boot"),
         Ok("2") => return UNPRIVILEGED_BPF.ok("off"),
         Ok(value) => format!("on (kernel.unprivileged_bpf_disabled is {value})"),
@@ -27,11 +27,11 @@ fn judge_unprivileged_bpf(value: io::Result<String>) -> Check {
 }
 
 pub(super) fn jit() -> Check {
-    judge_jit(read("/proc/sys/net/core/bpf_jit_enable"))
+    judge_jit(read("/proc/sys/net/core/bpf_jit_enable").as_deref())
 }
 
-fn judge_jit(value: io::Result<String>) -> Check {
-    let found = match value.as_deref() {
+fn judge_jit(value: Result<&str, &io::Error>) -> Check {
+    let found = match value {
         Ok("1") => return JIT.ok("on"),
         Ok("2") => "on, and writes all programs to the kernel log".to_owned(),
         Ok(value) => format!("off (net.core.bpf_jit_enable is {value})"),
@@ -50,24 +50,22 @@ mod tests {
     use super::*;
     use crate::doctor::State;
 
-    fn value(text: &str) -> io::Result<String> {
-        Ok(text.to_owned())
-    }
-
     #[test]
     fn unprivileged_bpf_is_to_be_off() {
-        let denied = || Err(io::ErrorKind::NotFound.into());
-        assert_eq!(judge_unprivileged_bpf(value("0")).state, State::Weaker);
-        assert_eq!(judge_unprivileged_bpf(value("1")).state, State::Ok);
-        assert_eq!(judge_unprivileged_bpf(value("2")).state, State::Ok);
-        assert_eq!(judge_unprivileged_bpf(denied()).state, State::Weaker);
+        assert_eq!(judge_unprivileged_bpf(Ok("0")).state, State::Weaker);
+        assert_eq!(judge_unprivileged_bpf(Ok("1")).state, State::Ok);
+        assert_eq!(judge_unprivileged_bpf(Ok("2")).state, State::Ok);
+        assert_eq!(
+            judge_unprivileged_bpf(Err(&io::ErrorKind::NotFound.into())).state,
+            State::Weaker
+        );
     }
 
     #[test]
     fn the_compiler_is_to_be_on() {
-        assert_eq!(judge_jit(value("0")).state, State::Weaker);
-        assert_eq!(judge_jit(value("1")).state, State::Ok);
-        assert_eq!(judge_jit(value("2")).state, State::Weaker);
-        assert_eq!(judge_jit(Err(io::ErrorKind::PermissionDenied.into())).state, State::Ok);
+        assert_eq!(judge_jit(Ok("0")).state, State::Weaker);
+        assert_eq!(judge_jit(Ok("1")).state, State::Ok);
+        assert_eq!(judge_jit(Ok("2")).state, State::Weaker);
+        assert_eq!(judge_jit(Err(&io::ErrorKind::PermissionDenied.into())).state, State::Ok);
     }
 }

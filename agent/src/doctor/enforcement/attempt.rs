@@ -12,6 +12,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     sys::wait::{WaitStatus, waitpid},
     unistd::{ForkResult, fork},
 };
@@ -107,12 +108,7 @@ impl Attempt {
 fn make(family: i32) -> Result<i32, i32> {
     // SAFETY: numbers alone.
     let socket = unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
-    if socket < 0 { Err(errno()) } else { Ok(socket) }
-}
-
-fn errno() -> i32 {
-    // SAFETY: the system's own place for the error of this thread.
-    unsafe { *libc::__errno_location() }
+    if socket < 0 { Err(Errno::last_raw()) } else { Ok(socket) }
 }
 
 /// Makes a socket and sends one datagram by it: a hook may refuse either.
@@ -128,7 +124,7 @@ fn send<T>(family: i32, address: &T) -> Outcome {
     let sent = unsafe {
         libc::sendto(socket, b"".as_ptr().cast(), 0, libc::MSG_DONTWAIT, address.cast(), length)
     };
-    if sent < 0 && errno() == libc::EPERM { Outcome::Refused } else { Outcome::Passed }
+    if sent < 0 && Errno::last_raw() == libc::EPERM { Outcome::Refused } else { Outcome::Passed }
 }
 
 const fn outcome(bits: i32) -> Outcome {
