@@ -1,17 +1,19 @@
 //! Finds a compiler that can build for the BPF target. Shared by `build.rs` and `cargo xtask setup`.
 
 use std::{
-    env, fmt,
+    env,
+    ffi::OsString,
+    fmt,
     path::{Path, PathBuf},
     process::Command,
 };
 
 /// Names a rustup toolchain to use, or `system` for the one in `/usr/bin`.
-pub const OVERRIDE: &str = "WEIR_BPF_TOOLCHAIN";
+pub(crate) const OVERRIDE: &str = "WEIR_BPF_TOOLCHAIN";
 
 /// A compiler for `bpfel-unknown-none`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BpfToolchain {
+pub(crate) enum BpfToolchain {
     /// A rustup toolchain with `rust-src`: builds its own `core`.
     Rustup(String),
     /// The distribution's compiler, which packages `core` for the target.
@@ -34,7 +36,7 @@ impl BpfToolchain {
     /// # Errors
     ///
     /// A text for people when none is there.
-    pub fn find() -> Result<Self, String> {
+    pub(crate) fn find() -> Result<Self, String> {
         match env::var(OVERRIDE) {
             Ok(name) if name == "system" => return Ok(Self::System),
             Ok(name) if !name.is_empty() => return Ok(Self::Rustup(name)),
@@ -56,7 +58,7 @@ impl BpfToolchain {
 
     /// Whether the compiler is there with what it needs for the target.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         let Some(sysroot) = self.sysroot() else { return false };
         match self {
             Self::Rustup(_) => sysroot.join("lib/rustlib/src/rust/library/core").is_dir(),
@@ -66,7 +68,7 @@ impl BpfToolchain {
 
     /// The major version of the compiler's LLVM, which bpf-linker's has to equal.
     #[must_use]
-    pub fn llvm_major(&self) -> Option<u32> {
+    pub(crate) fn llvm_major(&self) -> Option<u32> {
         let version = output(self.rustc().arg("-vV"))?;
         version
             .lines()
@@ -91,7 +93,7 @@ impl BpfToolchain {
 
     /// `cargo` of this toolchain, ready for `build`.
     #[must_use]
-    pub fn cargo(&self) -> Command {
+    pub(crate) fn cargo(&self) -> Command {
         match self {
             Self::Rustup(name) => {
                 let mut command = clean(Command::new("rustup"));
@@ -109,11 +111,19 @@ impl BpfToolchain {
     }
 }
 
-/// The major version of the LLVM inside the installed bpf-linker, where it tells.
-fn linker_llvm_major() -> Option<u32> {
-    let version = output(Command::new("bpf-linker").arg("--version"))?;
-    let (_, llvm) = version.split_once("LLVM ")?;
-    llvm.split('.').next()?.trim().parse().ok()
+/// The major version of the LLVM that the installed bpf-linker is linked to; it does not tell itself.
+pub(crate) fn linker_llvm_major() -> Option<u32> {
+    let linker = env::split_paths(&search_path()?)
+        .map(|folder| folder.join("bpf-linker"))
+        .find(|path| path.is_file())?;
+    llvm_in(&output(Command::new("ldd").arg(linker))?)
+}
+
+/// The major version in `ldd`'s line for libLLVM: `libLLVM.so.22.1` or `libLLVM-19.so.1`.
+fn llvm_in(libraries: &str) -> Option<u32> {
+    let (_, rest) = libraries.split_once("libLLVM")?;
+    let digits = rest.trim_start_matches(".so").trim_start_matches(['.', '-']);
+    digits.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// A command without what the calling cargo says of its own toolchain.
@@ -123,17 +133,19 @@ fn clean(mut command: Command) -> Command {
     {
         command.env_remove(variable);
     }
-    let home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
-    if let (Some(home), Some(path)) = (home, env::var_os("PATH")) {
-        // bpf-linker lives where `cargo install` puts it.
-        let paths = env::split_paths(&path).chain([home.join("bin")]);
-        if let Ok(joined) = env::join_paths(paths) {
-            command.env("PATH", joined);
-        }
+    if let Some(path) = search_path() {
+        command.env("PATH", path);
     }
     command
+}
+
+/// `PATH`, and behind it the folder where `cargo install` puts bpf-linker.
+fn search_path() -> Option<OsString> {
+    let home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")));
+    let path = env::var_os("PATH")?;
+    env::join_paths(env::split_paths(&path).chain(home.map(|home| home.join("bin")))).ok()
 }
 
 fn output(command: &mut Command) -> Option<String> {

@@ -1,7 +1,7 @@
 //! Child processes with a wall-clock bound and a guard: none outlives its owner.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
 use nix::unistd::Pid;
 
 /// Long enough for any single act in the lab, short enough to end a hang.
@@ -64,9 +64,21 @@ pub fn spawn(command: Command) -> Result<Running> {
     spawn_as(command, label)
 }
 
+/// A test run started in the background of a script ignores Ctrl-C, and a shell cannot trap what was
+/// ignored from its start.
+fn hear_interrupts() -> io::Result<()> {
+    for interrupt in [Signal::SIGINT, Signal::SIGQUIT] {
+        // SAFETY: the default disposition runs no code of this program.
+        unsafe { signal(interrupt, SigHandler::SigDfl) }?;
+    }
+    Ok(())
+}
+
 /// [`spawn`], named `label` in messages.
 pub fn spawn_as(mut command: Command, label: String) -> Result<Running> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    // SAFETY: setting dispositions is async-signal-safe and allocates nothing.
+    unsafe { command.pre_exec(hear_interrupts) };
     let started = Instant::now();
     let mut child = command.spawn().with_context(|| format!("starting {label}"))?;
     let pid = Pid::from_raw(i32::try_from(child.id())?);

@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
 };
@@ -87,17 +87,8 @@ impl Sink {
     /// Takes a record; never waits.
     pub fn write(&self, record: &Record) {
         let Some(queue) = &self.queue else { return };
-        let line = serde_json::to_vec(record).map(|mut line| {
-            line.push(b'\n');
-            line
-        });
-        let taken = match line {
-            Ok(line) => !matches!(
-                queue.try_send(line),
-                Err(TrySendError::Full(_) | TrySendError::Disconnected(_))
-            ),
-            Err(_unserialisable) => false,
-        };
+        let text = serde_json::to_string(record);
+        let taken = text.is_ok_and(|text| queue.try_send(one_line(&text)).is_ok());
         if !taken {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -110,6 +101,22 @@ impl Sink {
         let error = self.writer.take().and_then(|writer| writer.join().unwrap_or(None));
         SinkReport { dropped: self.dropped.load(Ordering::Relaxed), error }
     }
+}
+
+/// A record's text as one line. The serialiser escapes the control characters below space; those that
+/// terminals also obey (DEL, C1) and those that some readers take for a line's end are escaped here.
+/// In JSON they can only stand inside strings.
+fn one_line(json: &str) -> Vec<u8> {
+    let mut line = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        if matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}') {
+            line.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            line.push(c);
+        }
+    }
+    line.push('\n');
+    line.into_bytes()
 }
 
 /// Writes lines until the queue closes. After a failure it goes on trying: a full disk may have room
@@ -131,3 +138,6 @@ fn write_all(
     }
     first_error
 }
+
+#[cfg(test)]
+mod tests;

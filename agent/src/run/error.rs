@@ -25,7 +25,9 @@ pub enum RunError {
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// There is nobody to ask names of.
-    #[error("finding the upstream name servers (give one with --upstream ADDR)")]
+    #[error(
+        "finding the name servers to ask in /etc/resolv.conf (or give one with --upstream ADDR)"
+    )]
     Upstreams(#[from] UpstreamsError),
     /// cgroup version 2 is not usable.
     #[error(transparent)]

@@ -284,9 +284,13 @@ impl Session<'_> {
         // The server is gone, and with it every other holder.
         if let Some(pod) = Arc::into_inner(self.pod) {
             let report = pod.finish();
-            if report.dropped > 0 {
+            if let (1.., Some(path)) = (report.dropped, &self.settings.events) {
                 let reason = report.error.map(|error| format!(": {error}")).unwrap_or_default();
-                complain(&format!("{} event records could not be written{reason}", report.dropped));
+                complain(&format!(
+                    "{} event records could not be written to {}{reason}",
+                    report.dropped,
+                    path.display()
+                ));
             }
         }
         Ok(RunOutcome { code, violations })

@@ -4,6 +4,7 @@ use std::fmt;
 
 use anyhow::Result;
 
+use super::bpf_toolchain::linker_llvm_major;
 use super::toolchain::{self, Compiler};
 use crate::shell;
 
@@ -59,7 +60,7 @@ impl Tool {
 pub(super) fn missing(compiler: Option<Compiler>) -> Vec<Tool> {
     let mut tools = Vec::new();
     if let Some(compiler) = compiler
-        && toolchain::linker_llvm() != Some(compiler.llvm)
+        && linker_llvm_major() != Some(compiler.llvm)
     {
         tools.push(Tool::BpfLinker(compiler));
     }

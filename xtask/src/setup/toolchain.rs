@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::apt;
-use super::bpf_toolchain::BpfToolchain;
+use super::bpf_toolchain::{BpfToolchain, linker_llvm_major};
 use crate::shell::ask;
 
 /// Oldest packaged compiler that compiles the workspace (`rust-version` of the root manifest).
@@ -40,7 +40,7 @@ pub(super) fn find() -> Found {
     let candidates = [BpfToolchain::Rustup("nightly".to_owned()), BpfToolchain::System];
     let ready = candidates.iter().filter(|toolchain| toolchain.is_complete());
     let llvms: Vec<u32> = ready.filter_map(BpfToolchain::llvm_major).collect();
-    let linked = linker_llvm();
+    let linked = linker_llvm_major();
     if let Some(&llvm) = llvms.iter().find(|llvm| Some(**llvm) == linked) {
         return Found::Ready(Compiler { llvm });
     }
@@ -52,19 +52,10 @@ pub(super) fn find() -> Found {
     }
 }
 
-/// The LLVM that the installed bpf-linker was linked with; none without bpf-linker.
-pub(super) fn linker_llvm() -> Option<u32> {
-    let binary = crate::shell::cargo_home()
-        .map(|home| home.join("bin/bpf-linker"))
-        .filter(|path| path.is_file())
-        .or_else(|| ask("sh", &["-c", "command -v bpf-linker"]).map(|path| path.trim().into()))?;
-    llvm_in(&ask("ldd", &[binary.to_str()?])?)
-}
-
 /// The development packages of `compiler`'s LLVM that are missing; none once bpf-linker has it.
 pub(super) fn missing_llvm(compiler: Compiler) -> Vec<String> {
     let llvm = compiler.llvm;
-    if linker_llvm() == Some(llvm) {
+    if linker_llvm_major() == Some(llvm) {
         return Vec::new();
     }
     let signs = [
@@ -76,13 +67,6 @@ pub(super) fn missing_llvm(compiler: Compiler) -> Vec<String> {
     ];
     let missing = signs.into_iter().filter(|(_, sign)| !Path::new(sign).exists());
     missing.map(|(package, _)| package).collect()
-}
-
-/// The major version in `ldd`'s line for libLLVM: `libLLVM.so.22.1` or `libLLVM-19.so.1`.
-fn llvm_in(libraries: &str) -> Option<u32> {
-    let (_, rest) = libraries.split_once("libLLVM")?;
-    let digits = rest.trim_start_matches(".so").trim_start_matches(['.', '-']);
-    digits.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn source() -> Source {
