@@ -3,11 +3,12 @@
 //! The way of the data: a [`policy`] says what may be reached. The [`datapath`] enforces it in the
 //! kernel, the [`resolver`] answers names by it, and a [`pod`] joins the two for one process tree.
 //! What was refused and what passed becomes [`events`], with the process named by [`attribution`].
-//! [`run`] does all this for one command.
+//! [`run`] does all this for one command; [`doctor`] says what of it this machine allows.
 
 pub mod attribution;
 pub mod cli;
 pub mod datapath;
+pub mod doctor;
 pub mod events;
 pub mod pod;
 pub mod policy;

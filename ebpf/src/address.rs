@@ -1,5 +1,7 @@
 //! Addresses and endpoints: one key form for IPv4 and IPv6.
 
+use core::net::IpAddr;
+
 /// IP protocol numbers that a rule can name (IANA "Assigned Internet Protocol Numbers").
 pub mod protocol {
     /// ICMP for IPv4 (RFC 792).
@@ -92,19 +94,26 @@ impl Address {
     #[inline(always)]
     #[must_use]
     pub const fn is_metadata(&self) -> bool {
-        match self.v4_be() {
-            Some(v4) => matches!(
+        if let Some(v4) = self.v4_be() {
+            return matches!(
                 u32::from_be(v4),
                 0xa9fe_a9fe | 0xa9fe_aa02 | 0xa9fe_aa17 | 0x6464_64c8 | 0xa83f_8110 | 0xc000_00c0
-            ),
-            None => {
-                let [w0, w1, w2, w3] = self.0;
-                let (high, low) = (u32::from_be(w0), u32::from_be(w3));
-                w1 == 0
-                    && w2 == 0
-                    && ((high == 0xfd00_0ec2 && (low == 0x254 || low == 0x23))
-                        || (high == 0xfd20_00ce && low == 0x254))
-            }
+            );
+        }
+        let [w0, w1, w2, w3] = self.0;
+        let (high, low) = (u32::from_be(w0), u32::from_be(w3));
+        w1 == 0
+            && w2 == 0
+            && ((high == 0xfd00_0ec2 && (low == 0x254 || low == 0x23))
+                || (high == 0xfd20_00ce && low == 0x254))
+    }
+}
+
+impl From<IpAddr> for Address {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(v4) => Self::from_octets(v4.to_ipv6_mapped().octets()),
+            IpAddr::V6(v6) => Self::from_octets(v6.octets()),
         }
     }
 }

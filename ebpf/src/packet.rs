@@ -122,7 +122,7 @@ pub fn parse_ipv6(
             extension::HOP_BY_HOP | extension::DESTINATION => {
                 number = byte(header, 0);
                 // In units of 8 bytes, not counting the first (RFC 8200 §4.3).
-                offset = offset.wrapping_add((byte(header, 1) as u32 + 1) * 8);
+                offset = offset.wrapping_add((u32::from(byte(header, 1)) + 1) * 8);
             }
             // A routing header sends the packet on to where nobody here has looked.
             _ => return Packet::new(addresses, number, (0, 0), Shape::Unparsable),

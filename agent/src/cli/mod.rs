@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod doctor;
 pub mod policy;
 pub mod run;
 
@@ -21,6 +22,8 @@ enum Command {
     Run(run::RunArgs),
     /// Check and explain profiles.
     Policy(policy::PolicyArgs),
+    /// Say what this machine can enforce, and what gets weaker for want of what it lacks.
+    Doctor(doctor::DoctorArgs),
     /// Print the JSON Schema of the event records.
     Schema,
     /// Become the command of `weir run`; not for people.
@@ -37,6 +40,9 @@ pub fn main() -> ExitCode {
         Command::Launch(args) => run::launch(args),
         Command::Policy(args) => {
             policy::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+        }
+        Command::Doctor(args) => {
+            doctor::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
         }
         Command::Schema => schema(),
     }

@@ -15,6 +15,7 @@ pub mod events;
 mod kernel;
 mod maps;
 pub mod object;
+pub mod probe;
 pub mod slot;
 
 pub use error::DatapathError;

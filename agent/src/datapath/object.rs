@@ -18,7 +18,8 @@ use super::{attach::HOOKS, btf, error::DatapathError, kernel::Kernel};
 /// The object that `build.rs` made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
 
-const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
+/// Where the running kernel describes its own types.
+pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 pub(super) type AllowMap = HashMap<MapData, Kernel<Endpoint>, Kernel<AllowEntry>>;
 pub(super) type FlowMap = HashMap<MapData, Kernel<FlowKey>, Kernel<Flow>>;

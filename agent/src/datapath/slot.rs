@@ -251,10 +251,7 @@ impl Banks {
 /// The kernel's form of an address.
 #[must_use]
 pub fn address(ip: IpAddr) -> Address {
-    match ip {
-        IpAddr::V4(v4) => Address::from_octets(v4.to_ipv6_mapped().octets()),
-        IpAddr::V6(v6) => Address::from_octets(v6.octets()),
-    }
+    Address::from(ip)
 }
 
 /// An address for people: v4-mapped ones as IPv4.

@@ -1,29 +1,15 @@
 //! What no profile can open: only the node's operator lifts one of these.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+
+use weir_ebpf::address::Address;
 
 use super::port::{Port, Protocol};
-
-/// The addresses at which clouds serve instance metadata and credentials.
-pub const METADATA_ADDRESSES: [IpAddr; 7] = [
-    // EC2, and most others after it.
-    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
-    // ECS task credentials and EKS pod identity.
-    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
-    IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
-    // Google Cloud over IPv6.
-    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
-    // Alibaba Cloud.
-    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
-    // Azure's wire server.
-    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
-];
 
 /// A refusal that stands ahead of every rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HardBlock {
-    /// An address of [`METADATA_ADDRESSES`].
+    /// An instance metadata service, as the kernel programs know them ([`Address::is_metadata`]).
     Metadata,
     /// Port 53: the job's own resolver answers, wherever the query was sent.
     Dns,
@@ -35,7 +21,7 @@ impl HardBlock {
     /// The block that an address and port meet; IPv4-mapped addresses count as IPv4.
     #[must_use]
     pub fn of(address: IpAddr, port: Port) -> Option<Self> {
-        if METADATA_ADDRESSES.contains(&address.to_canonical()) {
+        if Address::from(address).is_metadata() {
             return Some(Self::Metadata);
         }
         Self::of_port(port)
@@ -87,3 +73,6 @@ impl HardBlock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

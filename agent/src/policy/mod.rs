@@ -41,7 +41,7 @@ pub use duration::DurationError;
 pub(crate) use error::Chain;
 pub use error::PolicyError;
 pub use explain::{Cause, Explanation, explain};
-pub use hard_block::{HardBlock, METADATA_ADDRESSES};
+pub use hard_block::HardBlock;
 pub use host::{HostName, MAX_LABEL_BYTES, MAX_NAME_BYTES, NameError};
 pub use networks::{AddressDecision, KernelNetwork, NetworkRule};
 pub use pattern::{DomainPattern, PatternError, Scope};

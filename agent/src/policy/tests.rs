@@ -4,5 +4,4 @@ mod accepted;
 mod errors;
 mod properties;
 mod refused;
-mod speed;
 mod values;

@@ -9,16 +9,15 @@ use proptest::prelude::*;
 use super::Address;
 
 fn address(ip: &str) -> Address {
-    match ip.parse::<IpAddr>().unwrap() {
-        IpAddr::V4(v4) => Address::from_v4_be(u32::from_ne_bytes(v4.octets())),
-        IpAddr::V6(v6) => Address::from_octets(v6.octets()),
-    }
+    Address::from(ip.parse::<IpAddr>().unwrap())
 }
 
 #[test]
 fn v4_mapped_text_and_v4_are_one_address() {
     assert_eq!(address("::ffff:192.0.2.7"), address("192.0.2.7"));
     assert_ne!(address("::192.0.2.7"), address("192.0.2.7"));
+    let words = Address::from_v4_be(u32::from_ne_bytes([192, 0, 2, 7]));
+    assert_eq!(words, address("192.0.2.7"));
 }
 
 #[test]

@@ -68,8 +68,10 @@ fn hard_blocks_stand_ahead_of_every_rule() {
         "169.254.170.23:8443",
         "100.100.100.200:8443",
         "168.63.129.16:8443",
+        "192.0.0.192:8443",
         "[::ffff:169.254.169.254]:8443",
         "[fd00:ec2::254]:80",
+        "[fd00:ec2::23]:80",
         "[fd20:ce::254]:80",
     ] {
         check(address, false, "default-deny", &blocked(HardBlock::Metadata));

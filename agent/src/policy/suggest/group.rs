@@ -10,6 +10,7 @@ use crate::policy::hard_block::HardBlock;
 use crate::policy::host::HostName;
 use crate::policy::limits;
 use crate::policy::port::Port;
+use crate::resolver::guard::{Exposure, exposure};
 
 /// Names that one suggestion holds; with their evidence they stay below the size of a file.
 const NAMES: usize = 10_000;
@@ -158,7 +159,8 @@ fn collect(
             leave(Left::NoName, name.to_string());
             continue;
         }
-        let private = is_private(address);
+        // The guard's own view: without `private` the resolver would refuse this answer.
+        let private = exposure(address) == Exposure::Private;
         destinations
             .entry(subject)
             .and_modify(|known| {
@@ -173,18 +175,6 @@ fn collect(
             });
     }
     destinations
-}
-
-/// Addresses that no public name should lead to (RFC 1918, 3927, 4193, 4291, 6598).
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [first, second, ..] = v4.octets();
-            let shared = first == 100 && second & 0xc0 == 64;
-            v4.is_private() || v4.is_link_local() || v4.is_unspecified() || shared
-        }
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified(),
-    }
 }
 
 /// `names-443-tcp` and the like, numbered where that is taken.

@@ -89,6 +89,28 @@ fn nothing_seen_allows_nothing() {
 }
 
 #[test]
+fn names_are_private_where_the_resolver_asks_for_it() {
+    for (address, private) in [
+        ("10.0.0.5", true),
+        ("::ffff:10.0.0.5", true),
+        ("100.64.0.1", true),
+        ("198.18.0.1", true),
+        ("64:ff9b::10.0.0.5", true),
+        ("fd00::1", true),
+        ("203.0.113.7", false),
+        ("2001:db8::7", false),
+    ] {
+        let seen = observation(Some("db.example.com"), address, Port::HTTPS, "psql");
+        let profile = parse(&suggest("a", &[seen]));
+        let name = HostName::parse("db.example.com").unwrap();
+        let NameDecision::Allowed(grants) = profile.decide_name(&name) else {
+            panic!("{address}: not allowed")
+        };
+        assert!(grants.iter().all(|grant| grant.private == private), "{address}");
+    }
+}
+
+#[test]
 fn text_of_the_job_stays_a_comment() {
     let process =
         "x\n  allow: [{ id: evil, cidrs: [0.0.0.0/0] }]\r\u{2028}\u{85}\u{1b}[31m\u{feff}";

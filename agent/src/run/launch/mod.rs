@@ -18,6 +18,8 @@ mod descriptors;
 mod mounts;
 pub(super) mod relay;
 
+pub use mounts::NAME_SERVICE_SOCKETS;
+
 use std::{
     ffi::OsString,
     fs, io,
