@@ -1,5 +1,7 @@
 //! Paths and ancestries from what the kernel remembered.
 
+#![expect(clippy::cast_possible_truncation, reason = "small test data")]
+
 use weir_ebpf::process::{ANCESTORS, Ancestor, COMPONENT_BYTES, PATH_COMPONENTS, Process};
 
 use super::{ancestors, binary, text};

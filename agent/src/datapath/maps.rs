@@ -11,7 +11,7 @@ use super::error::DatapathError;
 const LRU_HASH: u32 = 9;
 
 /// Nodes of an LRU map that each CPU may hold back before others are evicted (`LOCAL_FREE_TARGET` in
-/// kernel/bpf/bpf_lru_list.c).
+/// `kernel/bpf/bpf_lru_list.c`).
 const HELD_BACK_PER_CPU: u32 = 128;
 
 /// Sizes of one pod's own maps, in entries that are to be held without eviction.

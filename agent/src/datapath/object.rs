@@ -70,7 +70,7 @@ pub struct LoadOptions {
 }
 
 impl Datapath {
-    /// Loads and verifies every program. Needs the capabilities BPF and NET_ADMIN (or SYS_ADMIN).
+    /// Loads and verifies every program. Needs the capabilities BPF and `NET_ADMIN` (or `SYS_ADMIN`).
     ///
     /// Returns the datapath and the ring buffer that its events arrive in.
     ///

@@ -135,6 +135,10 @@ impl Datapath {
     }
 
     /// Closes the slot and gives it back. The cgroup's links must be gone.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a slot that was given back is not to be used again"
+    )]
     pub fn release_slot(&self, slot: Slot) {
         let mut tables = lock(&self.tables);
         let mut banks = lock(&slot.networks);

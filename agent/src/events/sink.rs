@@ -2,6 +2,7 @@
 //! costs records, which are counted, never enforcement.
 
 use std::{
+    fmt::Write as _,
     fs::OpenOptions,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -110,7 +111,7 @@ fn one_line(json: &str) -> Vec<u8> {
     let mut line = String::with_capacity(json.len() + 1);
     for c in json.chars() {
         if matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}') {
-            line.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _infallible = write!(line, "\\u{:04x}", u32::from(c));
         } else {
             line.push(c);
         }

@@ -30,7 +30,7 @@ impl EnforcedPod {
     ///
     /// [`PodError`]; the pod stays as it was, which at first is closed.
     pub fn enforce(&self) -> Result<(), PodError> {
-        self.replace(self.current_profile())
+        self.replace(&self.current_profile())
     }
 
     /// Replaces the profile. What the new one does not allow is revoked at once, open sockets
@@ -39,20 +39,20 @@ impl EnforcedPod {
     /// # Errors
     ///
     /// [`PodError`]; the kernel then holds the old policy, less what was already revoked.
-    pub fn replace(&self, profile: Arc<Profile>) -> Result<(), PodError> {
-        let networks = kernel_networks(&profile)?;
+    pub fn replace(&self, profile: &Arc<Profile>) -> Result<(), PodError> {
+        let networks = kernel_networks(profile)?;
         let mut state = lock(&self.state);
         // From here on an answer that was decided under the old profile is not admitted any more.
-        self.profile.store(Arc::clone(&profile));
+        self.profile.store(Arc::clone(profile));
         let bank = self.datapath.stage_networks(&self.slot, &networks)?;
         let revoked = state.table.retain(|endpoint, entry| {
-            let rule = rule_of(&profile, endpoint, entry);
+            let rule = rule_of(profile, endpoint, entry);
             entry.rule = rule.unwrap_or(entry.rule);
             rule.is_some()
         });
         self.slot.revoke(revoked)?;
         let generation = state.generation.wrapping_add(1).max(1);
-        self.datapath.set_state(&self.slot, &self.pod_state(&profile, generation, bank))?;
+        self.datapath.set_state(&self.slot, &self.pod_state(profile, generation, bank))?;
         state.generation = generation;
         Ok(())
     }

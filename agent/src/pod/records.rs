@@ -267,7 +267,7 @@ impl EnforcedPod {
         let mut accounts: Vec<Account> =
             flows.iter().filter_map(|(key, flow)| self.account(&profile, key, flow)).collect();
         accounts.extend(self.recorder.refused_names());
-        accounts.sort_by(|a, b| a.first.cmp(&b.first));
+        accounts.sort_by_key(|a| a.first);
         for account in &accounts {
             self.recorder.sink.write(&self.recorder.flow_record(&profile, account));
         }

@@ -101,10 +101,6 @@ impl AllowTable {
         removed
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Whether any port of the address is allowed now.
     pub(super) fn knows_address(&self, address: IpAddr, now: Instant) -> bool {
         self.entries.values().any(|entry| entry.address == address && entry.expires > now)

@@ -31,7 +31,7 @@ impl Listener {
             Err(error)
                 if matches!(
                     error.raw_os_error(),
-                    Some(nix::libc::EAFNOSUPPORT | nix::libc::EADDRNOTAVAIL)
+                    Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
                 ) => {}
             Err(error) => return Err(error),
         }

@@ -168,20 +168,20 @@ impl Session<'_> {
 
         let listener = Listener::bind_loopback()
             .map_err(RunError::system("opening the DNS listener on loopback"))?;
-        let address = ListenerAddress {
+        let reachable_at = ListenerAddress {
             v4: std::net::Ipv4Addr::LOCALHOST,
             v6: listener.has_v6().then_some(std::net::Ipv6Addr::LOCALHOST),
             port: listener.port(),
         };
-        let node = gethostname().map(|name| name.to_string_lossy().into_owned());
+        let machine = gethostname().map(|name| name.to_string_lossy().into_owned());
         let recorder = Recorder::new(
             plan.sink,
-            node.unwrap_or_else(|_error| "localhost".to_owned()),
+            machine.unwrap_or_else(|_error| "localhost".to_owned()),
             plan.scope,
             Arc::clone(&datapath),
         );
         let entries = usize::try_from(limits.entries).unwrap_or(usize::MAX);
-        let pod = EnforcedPod::new(datapath, slot, plan.profile, address, entries, recorder);
+        let pod = EnforcedPod::new(datapath, slot, plan.profile, reachable_at, entries, recorder);
         let pod = Arc::new(pod);
         let resolver = Resolver::new(plan.upstreams, ResolverSettings::default());
         let server = serve(resolver, Arc::clone(&pod), listener)
@@ -249,14 +249,11 @@ impl Session<'_> {
     fn reload(&self) {
         let Some(path) = &self.settings.profile else { return };
         let replaced = read_profile(path, self.settings.audit)
-            .and_then(|profile| Ok(self.pod.replace(profile)?));
+            .and_then(|profile| Ok(self.pod.replace(&profile)?));
         match replaced {
             Ok(()) => complain("the profile was read again and is in force"),
             Err(error) => {
-                complain(&format!(
-                    "the profile stays as it was: {}",
-                    super::summary::chain(&error)
-                ));
+                complain(&format!("the profile stays as it was: {}", summary::chain(&error)));
             }
         }
     }

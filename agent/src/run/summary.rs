@@ -1,6 +1,6 @@
 //! The table at the end, for a person.
 
-use std::{collections::BTreeMap, error::Error, io::Write as _};
+use std::{collections::BTreeMap, error::Error, fmt::Write as _, io};
 
 use weir_ebpf::{flow::Outcome, pod::PodCounters};
 
@@ -25,7 +25,7 @@ pub(super) fn print(
 ) {
     let text = render(profile, accounts, counters, kept_capabilities);
     // A closed standard error is no reason to fail the run.
-    let _unread = std::io::stderr().lock().write_all(text.as_bytes());
+    let _unread = io::Write::write_all(&mut io::stderr().lock(), text.as_bytes());
 }
 
 fn render(
@@ -48,11 +48,12 @@ fn render(
     let refused = rows.iter().filter(|row| row.outcome == Outcome::Blocked).count();
     let audited = rows.iter().filter(|row| row.outcome == Outcome::Audited).count();
     if refused + audited > 0 {
-        text.push_str(&format!("weir: {refused} refused, {audited} audited\n"));
+        let _infallible = writeln!(text, "weir: {refused} refused, {audited} audited");
     }
     let lost = counters.lost_events + counters.lost_flows;
     if lost > 0 {
-        text.push_str(&format!("weir: {lost} events or counts did not fit and are not shown\n"));
+        let _infallible =
+            writeln!(text, "weir: {lost} events or counts did not fit and are not shown");
     }
     if kept_capabilities {
         text.push_str(
@@ -154,7 +155,7 @@ fn table(rows: &[Row]) -> String {
         text.push_str(&line_of(line, &widths));
     }
     if rows.len() > ROWS {
-        text.push_str(&format!("… and {} more\n", rows.len() - ROWS));
+        let _infallible = writeln!(text, "… and {} more", rows.len() - ROWS);
     }
     text
 }

@@ -9,7 +9,7 @@ use std::{
 
 use nix::mount::MsFlags;
 
-/// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+/// One line of `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountInfo {
     /// Where it is mounted.
@@ -81,23 +81,21 @@ fn unescape(text: &str) -> PathBuf {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
-        let escaped = (*first == b'\\').then(|| after.first_chunk::<3>()).flatten().and_then(octal);
-        match escaped {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
+        let escaped =
+            (*first == b'\\').then(|| after.first_chunk::<3>().copied()).flatten().and_then(octal);
+        if let Some(byte) = escaped {
+            bytes.push(byte);
+            rest = after.get(3..).unwrap_or_default();
+        } else {
+            bytes.push(*first);
+            rest = after;
         }
     }
     PathBuf::from(OsString::from_vec(bytes))
 }
 
-fn octal(digits: &[u8; 3]) -> Option<u8> {
-    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
+fn octal(digits: [u8; 3]) -> Option<u8> {
+    u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 8).ok()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The reader over a small blob made by hand, over hostile bytes, and over this kernel's own.
 
+#![expect(clippy::cast_possible_truncation, reason = "small test data")]
+
 use proptest::prelude::*;
 
 use super::{Btf, BtfError, kernel_offsets};
@@ -114,7 +116,7 @@ proptest! {
             bytes[at % length] = value;
         }
         if let Ok(btf) = Btf::parse(&bytes) {
-            let _ = btf.offset("dentry", "d_name.name");
+            let _found = btf.offset("dentry", "d_name.name");
         }
     }
 }

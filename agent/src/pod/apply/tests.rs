@@ -8,7 +8,7 @@ use weir_ebpf::pod::Network;
 
 use super::{NetworkEntry, add_flag};
 
-fn longest<'a>(entries: &'a [NetworkEntry], ip: IpAddr) -> Option<&'a NetworkEntry> {
+fn longest(entries: &[NetworkEntry], ip: IpAddr) -> Option<&NetworkEntry> {
     entries
         .iter()
         .filter(|entry| entry.net.contains(&ip))

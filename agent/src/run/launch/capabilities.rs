@@ -8,7 +8,7 @@ use super::LaunchError;
 
 /// What the command goes without: packet sockets, routes and filters, BPF, mounts and namespaces of
 /// others, other processes' memory, kernel modules and kernel memory.
-pub const REMOVED: [Capability; 8] = [
+pub(super) const REMOVED: [Capability; 8] = [
     Capability::CAP_NET_RAW,
     Capability::CAP_NET_ADMIN,
     Capability::CAP_BPF,

@@ -2,10 +2,10 @@
 
 use std::{
     fs,
-    os::fd::{BorrowedFd, RawFd},
+    os::fd::{AsRawFd as _, BorrowedFd, RawFd},
 };
 
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::socket::{UnixAddr, getsockname, getsockopt, sockopt};
 
 const STANDARD: std::ops::RangeInclusive<RawFd> = 0..=2;
 
@@ -29,17 +29,10 @@ pub(super) fn close_sockets() {
     }
 }
 
-/// Whether the descriptor is a socket of any family but AF_UNIX.
+/// Whether the descriptor is a socket of any family but `AF_UNIX`.
 fn is_foreign_socket(descriptor: RawFd) -> bool {
     // SAFETY: used for one call; a descriptor that was closed meanwhile makes that call fail.
     let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    match getsockopt(&descriptor, sockopt::SockType) {
-        Ok(_) => !matches!(
-            nix::sys::socket::getsockname::<nix::sys::socket::UnixAddr>(
-                std::os::fd::AsRawFd::as_raw_fd(&descriptor)
-            ),
-            Ok(_)
-        ),
-        Err(_) => false,
-    }
+    let is_socket = getsockopt(&descriptor, sockopt::SockType).is_ok();
+    is_socket && getsockname::<UnixAddr>(descriptor.as_raw_fd()).is_err()
 }
