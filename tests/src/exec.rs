@@ -51,7 +51,7 @@ pub struct Running {
     label: String,
     pid: Pid,
     started: Instant,
-    exit: mpsc::Receiver<std::io::Result<ExitStatus>>,
+    exit: mpsc::Receiver<io::Result<ExitStatus>>,
     lines: mpsc::Receiver<String>,
     stdout: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
@@ -120,7 +120,7 @@ pub fn run(command: Command, limit: Duration) -> Result<Output> {
     spawn(command)?.finish(limit)
 }
 
-fn wait_in_thread(mut child: Child) -> mpsc::Receiver<std::io::Result<ExitStatus>> {
+fn wait_in_thread(mut child: Child) -> mpsc::Receiver<io::Result<ExitStatus>> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(child.wait()).ok());
     receiver

@@ -1,7 +1,7 @@
 //! The benchmark: ratios of weir to the same machine without it, taken side by side in one run.
 //!
 //! One file per row group; each offers `pub(super) fn rows(&Ground) -> Result<Vec<Row>>` and is listed
-//! in [`GROUPS`].
+//! in `GROUPS`.
 
 mod connections;
 mod memory;
