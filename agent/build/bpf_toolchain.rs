@@ -120,7 +120,7 @@ pub(crate) fn linker_llvm_major() -> Option<u32> {
 }
 
 /// The major version in `ldd`'s line for libLLVM: `libLLVM.so.22.1` or `libLLVM-19.so.1`.
-fn llvm_in(libraries: &str) -> Option<u32> {
+pub(crate) fn llvm_in(libraries: &str) -> Option<u32> {
     let (_, rest) = libraries.split_once("libLLVM")?;
     let digits = rest.trim_start_matches(".so").trim_start_matches(['.', '-']);
     digits.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()

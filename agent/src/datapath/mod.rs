@@ -10,6 +10,8 @@
 
 pub mod attach;
 pub mod btf;
+#[cfg(feature = "debug-log")]
+mod debug_log;
 pub mod error;
 pub mod events;
 mod kernel;

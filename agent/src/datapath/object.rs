@@ -101,6 +101,8 @@ impl Datapath {
             hook.load(&mut programs)?;
         }
 
+        #[cfg(feature = "debug-log")]
+        super::debug_log::forward(&mut programs);
         let mut maps = MapTaker(&mut programs);
         let ring = RingBuf::try_from(maps.take("EVENTS")?)
             .map_err(DatapathError::map("opening the event ring"))?;

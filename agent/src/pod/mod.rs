@@ -1,7 +1,7 @@
 //! One enforced process tree: its policy, its place in the kernel, its names, its records.
 //!
 //! Invariants:
-//! - What the kernel allows is what [`table::AllowTable`] holds; nothing else writes allow entries.
+//! - What the kernel allows is what `table::AllowTable` holds; nothing else writes allow entries.
 //! - The policy changes under the same lock as the allow table, so no answer that was decided under
 //!   the old one is admitted under the new one.
 

@@ -4,11 +4,11 @@ use super::names::Hit;
 use super::port::Port;
 use super::profile::Rule;
 
-/// A rule of one profile, in the order of the file; [`Profile::rule_id`] gives its id.
+/// A rule of one profile, in the order of the file; [`super::Profile::rule_id`] gives its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleIndex(pub u16);
 
-/// A wildcard pattern of one profile; [`Profile::wildcard`] gives its text.
+/// A wildcard pattern of one profile; [`super::Profile::wildcard`] gives its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WildcardIndex(pub u16);
 

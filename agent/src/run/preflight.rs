@@ -6,10 +6,11 @@ use nix::unistd::geteuid;
 use super::error::RunError;
 
 /// What `weir run` itself cannot do without.
-const NEEDED: [(Capability, &str); 3] = [
+const NEEDED: [(Capability, &str); 4] = [
     (Capability::CAP_SYS_ADMIN, "CAP_SYS_ADMIN"),
     (Capability::CAP_BPF, "CAP_BPF"),
     (Capability::CAP_NET_ADMIN, "CAP_NET_ADMIN"),
+    (Capability::CAP_SETPCAP, "CAP_SETPCAP"),
 ];
 
 /// Checks that this process may do what is coming.

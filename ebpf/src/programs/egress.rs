@@ -84,6 +84,14 @@ pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
     let unknown = SocketTag::default();
     let tag = tag.as_deref().unwrap_or(&unknown);
     let amount = Amount { count: 1, up: bytes, down: 0 };
+    #[cfg(feature = "debug-log")]
+    aya_log_ebpf::debug!(
+        &ctx,
+        "egress: reason {} for port {} of process {}",
+        reason as u8,
+        packet.destination.port,
+        tag.process.tgid
+    );
     if account::refused(&pod, tag, packet.destination, reason, hard, amount) { PASS } else { DROP }
 }
 

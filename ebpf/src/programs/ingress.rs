@@ -28,7 +28,16 @@ pub(crate) fn weir_ingress(ctx: SkBuffContext) -> i32 {
     // SAFETY: a full socket that the kernel handed out for this run.
     let tag = unsafe { TAGS.of(socket, false) };
     // SAFETY: the kernel returned it for this run; its counters are added to atomically.
-    let tag = tag.map(|tag| unsafe { &mut *tag });
+    let mut tag = tag.map(|tag| unsafe { &mut *tag });
+    // SAFETY: a field of a full socket.
+    let state = unsafe { (&raw const (*socket).state).read_volatile() };
+    if state == TCP_LISTEN
+        && let Some(tag) = &mut tag
+    {
+        // A socket that was connected, disconnected and made to listen keeps its tag, and a socket that
+        // it accepts inherits it: a connection from outside would pass as the old one.
+        tag.generation = 0;
+    }
     let bytes = u64::from(ctx.skb.len());
     if let Some(tag) = &tag
         && tag.generation != 0
@@ -36,8 +45,6 @@ pub(crate) fn weir_ingress(ctx: SkBuffContext) -> i32 {
         received(&pod, tag, bytes);
         return PASS;
     }
-    // SAFETY: a field of a full socket.
-    let state = unsafe { (&raw const (*socket).state).read_volatile() };
     let packet = egress::parse(&ctx);
     if !matches!(packet.shape, Shape::Transport) {
         return PASS;

@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::Result;
 
 use super::bpf_toolchain::linker_llvm_major;
-use super::toolchain::{self, Compiler};
+use super::toolchain::Compiler;
 use crate::shell;
 
 /// The version of bpf-linker that the programs are built with.

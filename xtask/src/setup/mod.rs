@@ -4,7 +4,6 @@
 
 mod apt;
 #[path = "../../../agent/build/bpf_toolchain.rs"]
-#[expect(unreachable_pub, reason = "shared with the build script, whose items are public")]
 pub(crate) mod bpf_toolchain;
 mod cargo_tools;
 mod packages;

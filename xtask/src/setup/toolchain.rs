@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::apt;
 use super::bpf_toolchain::{BpfToolchain, linker_llvm_major};
-use crate::shell::ask;
 
 /// Oldest packaged compiler that compiles the workspace (`rust-version` of the root manifest).
 const OLDEST: (u32, u32) = (1, 90);
@@ -98,7 +97,8 @@ fn release_of(version: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{llvm_in, release_of};
+    use super::release_of;
+    use crate::setup::bpf_toolchain::llvm_in;
 
     #[test]
     fn llvm_is_read_from_either_spelling() {

@@ -1,0 +1,115 @@
+//! Connections that come in: answered for sources that the profile names, and for nobody else.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use tokio::io::AsyncReadExt;
+use weir_tests::lab::{Lab, addresses};
+use weir_tests::profile::Profile;
+
+const PORT: u16 = 4444;
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Connects to an allowed server, dissolves that association, and makes the same socket a listener: its
+/// admission must not pass to whom it accepts. With `fresh`, a plain listener.
+const LISTENER: &str = "
+import ctypes, socket, sys
+family = socket.AF_INET6 if ':' in sys.argv[2] else socket.AF_INET
+s = socket.socket(family, socket.SOCK_STREAM)
+if sys.argv[1] == 'used':
+    s.connect((sys.argv[2], 443))
+    libc = ctypes.CDLL(None, use_errno=True)
+    unspecified = (ctypes.c_ubyte * 16)()
+    assert libc.connect(s.fileno(), unspecified, 16) == 0, ctypes.get_errno()
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('', int(sys.argv[3])))
+s.listen(4)
+print('up', flush=True)
+s.settimeout(4)
+try:
+    c, _ = s.accept()
+    c.sendall(b'bytes that must not get out')
+    c.close()
+    print('accepted', flush=True)
+except TimeoutError:
+    print('nobody', flush=True)
+";
+
+/// What a stranger on the attacker's host reads from the client's listener.
+fn stranger_reads(lab: &Lab, client: IpAddr) -> Result<io::Result<Vec<u8>>> {
+    lab.attacker.host().run(async move {
+        let attempt = async {
+            let mut stream = tokio::net::TcpStream::connect(SocketAddr::new(client, PORT)).await?;
+            let mut read = Vec::new();
+            stream.read_to_end(&mut read).await?;
+            Ok(read)
+        };
+        tokio::time::timeout(Duration::from_secs(3), attempt)
+            .await
+            .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
+    })
+}
+
+fn profile() -> Profile {
+    Profile::deny_all().domains(&["files.example.com"]).cidrs_at(
+        &[&format!("{}/32", addresses::WEB[0].v4), &format!("{}/128", addresses::WEB[0].v6)],
+        &["443"],
+    )
+}
+
+fn refused(kind: &str) -> Result<()> {
+    let lab = Lab::new()?;
+    for (server, client) in addresses::WEB[0].both().into_iter().zip(addresses::CLIENT.both()) {
+        let server = server.to_string();
+        let port = PORT.to_string();
+        let argv = ["/usr/bin/python3", "-c", LISTENER, kind, &server, &port];
+
+        let off = lab.client.spawn(&argv)?;
+        off.wait_for_line(LIMIT, |line| line == "up")?;
+        let read = stranger_reads(&lab, client)??;
+        ensure!(!read.is_empty(), "without weir nothing was read");
+        off.finish(LIMIT)?.expect_code(0)?;
+
+        let started = lab.weir().profile(&profile().text())?.start(&argv)?;
+        started.process().wait_for_line(LIMIT, |line| line == "up")?;
+        let watch = lab.watch(lab.attacker.host())?;
+        let read = stranger_reads(&lab, client)?;
+        let arrived = watch.take()?;
+        let outcome = started.finish(LIMIT)?;
+        ensure!(read.is_err(), "{read:?} was read from {client}: {}", outcome.describe());
+        ensure!(arrived.is_empty(), "{arrived:?} arrived from {client}: {}", outcome.describe());
+        ensure!(outcome.output.stdout.contains("nobody"), "{}", outcome.describe());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stranger_gets_no_answer_from_a_listener() -> Result<()> {
+    refused("fresh")
+}
+
+#[test]
+fn a_listener_that_was_once_admitted_answers_no_stranger() -> Result<()> {
+    refused("used")
+}
+
+#[test]
+fn a_source_that_inbound_names_is_answered() -> Result<()> {
+    let lab = Lab::new()?;
+    for (source, client) in addresses::ATTACKER.both().into_iter().zip(addresses::CLIENT.both()) {
+        let bits = if source.is_ipv4() { 32 } else { 128 };
+        let profile = profile().spec(&format!("  inbound: [\"{source}/{bits}\"]"));
+        let server = addresses::WEB[0].both()[usize::from(source.is_ipv6())].to_string();
+        let port = PORT.to_string();
+        let argv = ["/usr/bin/python3", "-c", LISTENER, "fresh", &server, &port];
+        let started = lab.weir().profile(&profile.text())?.start(&argv)?;
+        started.process().wait_for_line(LIMIT, |line| line == "up")?;
+        let read = stranger_reads(&lab, client)?;
+        let outcome = started.finish(LIMIT)?;
+        ensure!(read.is_ok_and(|read| !read.is_empty()), "{}", outcome.describe());
+        ensure!(outcome.violations().count() == 0, "{}", outcome.describe());
+    }
+    Ok(())
+}
