@@ -17,7 +17,7 @@ use weir_ebpf::{
 
 use crate::{
     account::{self, Amount},
-    maps::{ADMIT_ALL_SOCKETS, CLIENTS, CurrentPod, TAGS},
+    maps::{self, CLIENTS, CurrentPod, SOCKETS, TAGS},
     tables::now_ns,
 };
 
@@ -39,7 +39,7 @@ pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
     let socket = socket(&ctx);
     let tag = match socket {
         // SAFETY: a full socket that the kernel handed out for this run.
-        Some(socket) => unsafe { TAGS.of(socket, ADMIT_ALL_SOCKETS.load() != 0) },
+        Some(socket) => unsafe { TAGS.of(socket, SOCKETS.load() >= maps::MADE) },
         None => None,
     };
     // SAFETY: the kernel returned it for this run; its counters are added to atomically.
@@ -90,7 +90,7 @@ pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
 /// What the socket's past says of its packets.
 #[inline(always)]
 fn admission(pod: &CurrentPod, tag: &mut SocketTag) -> Admission {
-    if ADMIT_ALL_SOCKETS.load() != 0 {
+    if SOCKETS.load() == maps::ADMITTED {
         tag.generation = pod.state.generation;
     }
     if tag.generation == pod.state.generation {

@@ -93,10 +93,15 @@ pub(crate) static OFFSETS: Global<KernelOffsets> = Global::new(KernelOffsets {
 #[unsafe(no_mangle)]
 static SLOT_WITHOUT_CGROUP: Global<u32> = Global::new(0);
 
-/// Makes the egress program admit every socket it meets, for the benchmark alone: the socket of
-/// `BPF_PROG_TEST_RUN` never connects.
+/// What the egress program takes every socket for: 0, what it is; [`MADE`]; [`ADMITTED`]. For the
+/// benchmark alone: the socket of `BPF_PROG_TEST_RUN` passes no other hook.
 #[unsafe(no_mangle)]
-pub(crate) static ADMIT_ALL_SOCKETS: Global<u32> = Global::new(0);
+pub(crate) static SOCKETS: Global<u32> = Global::new(0);
+
+/// The pod made the socket: it has storage.
+pub(crate) const MADE: u32 = 1;
+/// Its connect was allowed under the current policy.
+pub(crate) const ADMITTED: u32 = 2;
 
 /// Socket storage with the flag that copies it to the sockets that a listener accepts: aya's own
 /// type cannot carry it.
