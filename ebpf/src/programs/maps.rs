@@ -4,6 +4,8 @@
     reason = "the newer cgroup storage begins with kernel 6.2; this one works from 5.10 on in every hook"
 )]
 
+use core::cell::Cell;
+
 use aya_ebpf::{
     Global,
     btf_maps::{Array, ArrayOfMaps, CgroupStorage, LpmTrie, LruHashMap, RingBuf},
@@ -161,12 +163,13 @@ impl SocketTags {
 }
 
 /// The pod that the running program serves.
-#[derive(Clone, Copy)]
 pub(crate) struct CurrentPod {
     /// Its slot, never 0.
     pub(crate) slot: u32,
     /// Its state.
     pub(crate) state: &'static PodState,
+    /// The clock, read at most once in a run: 0 until then.
+    pub(crate) now_ns: Cell<u64>,
 }
 
 impl CurrentPod {
@@ -183,7 +186,7 @@ impl CurrentPod {
             }
         }
         let state = PODS.get(slot)?;
-        (state.flags & flags::READY != 0).then_some(Self { slot, state })
+        (state.flags & flags::READY != 0).then_some(Self { slot, state, now_ns: Cell::new(0) })
     }
 
     /// Whether the profile lets pass what it does not allow.
