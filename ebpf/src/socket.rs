@@ -1,7 +1,7 @@
 //! What a socket carries in its storage: who made it, and whether its connect was allowed.
 
 use crate::{
-    address::Endpoint,
+    address::{Address, Endpoint},
     process::{COMM_BYTES, ProcessKey},
 };
 
@@ -32,6 +32,22 @@ pub struct SocketTag {
 }
 
 const _: () = assert!(size_of::<SocketTag>() == 104);
+
+impl SocketTag {
+    /// The tag of a socket that nothing is known of: all zero.
+    pub const UNKNOWN: Self = Self {
+        bytes_up: 0,
+        bytes_down: 0,
+        process: ProcessKey { start_ns: 0, tgid: 0, exec_id: 0 },
+        comm: [0; COMM_BYTES],
+        peer: Endpoint::new(Address([0; 4]), 0, 0),
+        captured: Endpoint::new(Address([0; 4]), 0, 0),
+        generation: 0,
+        flags: 0,
+        rule: 0,
+        padding: 0,
+    };
+}
 
 /// Bits of [`SocketTag::flags`].
 pub mod flags {

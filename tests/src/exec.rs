@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -56,12 +56,19 @@ pub struct Running {
     stdout: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
     status: Option<ExitStatus>,
+    _input: Option<ChildStdin>,
 }
 
 /// Starts `command` in its own process group with no standard input and both outputs captured.
 pub fn spawn(command: Command) -> Result<Running> {
     let label = label_of(&command);
     spawn_as(command, label)
+}
+
+/// As [`spawn`], with a standard input that stays open for as long as the child is held.
+pub fn spawn_with_input(command: Command) -> Result<Running> {
+    let label = label_of(&command);
+    start(command, label, Stdio::piped())
 }
 
 /// A test run started in the background of a script ignores Ctrl-C, and a shell cannot trap what was
@@ -75,14 +82,20 @@ fn hear_interrupts() -> io::Result<()> {
 }
 
 /// [`spawn`], named `label` in messages.
-pub fn spawn_as(mut command: Command, label: String) -> Result<Running> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+pub fn spawn_as(command: Command, label: String) -> Result<Running> {
+    start(command, label, Stdio::null())
+}
+
+fn start(mut command: Command, label: String, input: Stdio) -> Result<Running> {
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     // SAFETY: setting dispositions is async-signal-safe and allocates nothing.
     unsafe { command.pre_exec(hear_interrupts) };
     let started = Instant::now();
     let mut child = command.spawn().with_context(|| format!("starting {label}"))?;
     let pid = Pid::from_raw(i32::try_from(child.id())?);
     let (line_sender, lines) = mpsc::channel();
+    // Taken: waiting for a child closes what it still holds.
+    let input = child.stdin.take();
     let stdout = child.stdout.take().map(|pipe| {
         std::thread::spawn(move || {
             let mut text = String::new();
@@ -112,6 +125,7 @@ pub fn spawn_as(mut command: Command, label: String) -> Result<Running> {
         stdout,
         stderr,
         status: None,
+        _input: input,
     })
 }
 

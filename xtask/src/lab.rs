@@ -16,7 +16,19 @@ pub(crate) fn demo() -> Result<bool> {
 /// Builds weir as it is shipped, then measures it; whether every target was reached.
 pub(crate) fn bench(only: Option<&str>) -> Result<bool> {
     setup::run()?;
-    shell::run(cargo(&["build", "--locked", "--release", "--package", "weir"]))?;
+    let build = [
+        "build",
+        "--locked",
+        "--release",
+        "--package",
+        "weir",
+        "--bins",
+        "--example",
+        "packet_bench",
+        "--example",
+        "resolver_bench",
+    ];
+    shell::run(cargo(&build))?;
     let run = [
         "run",
         "--quiet",

@@ -16,6 +16,7 @@ pub mod error;
 pub mod events;
 mod kernel;
 mod maps;
+pub mod measure;
 pub mod object;
 pub mod probe;
 pub mod slot;

@@ -65,8 +65,20 @@ impl std::fmt::Debug for Datapath {
 pub struct LoadOptions {
     /// The slot that a program outside any cgroup takes for its own.
     pub slot_without_cgroup: u32,
-    /// Whether the egress program takes every socket for admitted.
-    pub admit_all_sockets: bool,
+    /// What the egress program takes every socket for.
+    pub sockets: Sockets,
+}
+
+/// What the egress program takes a socket for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sockets {
+    /// What its storage says.
+    #[default]
+    AsTheyAre,
+    /// Made in the pod, never connected.
+    Made,
+    /// Connected, and admitted under the current policy.
+    Admitted,
 }
 
 impl Datapath {
@@ -88,13 +100,13 @@ impl Datapath {
     /// As [`Self::load`].
     pub fn load_with(options: LoadOptions) -> Result<(Self, RingBuf<MapData>), DatapathError> {
         let offsets = Kernel(kernel_offsets());
-        let admit_all = u32::from(options.admit_all_sockets);
+        let sockets = options.sockets as u32;
         let mut programs = EbpfLoader::new()
             // The object holds no CO-RE relocations: the kernel's types need not be parsed a second time.
             .btf(None)
             .override_global("OFFSETS", &offsets, true)
             .override_global("SLOT_WITHOUT_CGROUP", &options.slot_without_cgroup, true)
-            .override_global("ADMIT_ALL_SOCKETS", &admit_all, true)
+            .override_global("SOCKETS", &sockets, true)
             .load(OBJECT)
             .map_err(|source| DatapathError::Load(Box::new(source)))?;
         for hook in &HOOKS {

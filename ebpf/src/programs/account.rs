@@ -7,12 +7,10 @@ use weir_ebpf::{
     pod::{EVENTS_PER_WINDOW, PodCounters, WINDOW_NS},
     reason::Reason,
     socket::{SocketTag, flags},
+    verdict::Tables as _,
 };
 
-use crate::{
-    maps::{COUNTERS, CurrentPod, EVENTS, FLOWS},
-    tables::now_ns,
-};
+use crate::maps::{COUNTERS, CurrentPod, EVENTS, FLOWS};
 
 /// What is added to a flow.
 #[derive(Clone, Copy)]
@@ -121,7 +119,7 @@ fn key(tag: &SocketTag, peer: Endpoint, outcome: Outcome, reason: u8) -> FlowKey
 #[inline(always)]
 fn count(pod: &CurrentPod, key: &FlowKey, tag: &SocketTag, rule: u32, amount: Amount) -> bool {
     let Some(flows) = FLOWS.get(pod.slot) else { return true };
-    let now = now_ns();
+    let now = pod.now_ns();
     if let Some(flow) = flows.get_ptr_mut(key) {
         bump(flow, now, amount);
         return false;
@@ -157,9 +155,16 @@ fn bump(flow: *mut Flow, now: u64, amount: Amount) {
     // SAFETY: the kernel returned the entry for this run; counters are added to atomically, and of
     // several last sights any will do.
     unsafe {
-        add(&raw mut (*flow).count, amount.count);
-        add(&raw mut (*flow).bytes_up, amount.up);
-        add(&raw mut (*flow).bytes_down, amount.down);
+        // Where an amount is a constant zero, nothing is left of its line.
+        if amount.count != 0 {
+            add(&raw mut (*flow).count, amount.count);
+        }
+        if amount.up != 0 {
+            add(&raw mut (*flow).bytes_up, amount.up);
+        }
+        if amount.down != 0 {
+            add(&raw mut (*flow).bytes_down, amount.down);
+        }
         (*flow).last_ns = now;
     }
 }
@@ -173,7 +178,7 @@ pub(crate) fn counters(pod: &CurrentPod) -> Option<*mut PodCounters> {
 #[inline(always)]
 fn report(pod: &CurrentPod, tag: &SocketTag, flow: FlowKey) {
     let Some(counters) = counters(pod) else { return };
-    let now = now_ns();
+    let now = pod.now_ns();
     // SAFETY: fields of a live map value. Two CPUs at a window's edge may grant a few events too
     // many; the share is a bound against floods, not an exact count.
     unsafe {

@@ -1,5 +1,7 @@
 //! `cgroup_skb/egress`: the last word on every IP packet of a socket in the pod.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::bpf_sock,
@@ -17,7 +19,7 @@ use weir_ebpf::{
 
 use crate::{
     account::{self, Amount},
-    maps::{ADMIT_ALL_SOCKETS, CLIENTS, CurrentPod, TAGS},
+    maps::{self, CLIENTS, CurrentPod, SOCKETS, TAGS},
     tables::now_ns,
 };
 
@@ -32,6 +34,10 @@ const SOCK_RAW: u32 = 3;
 const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
 const ETH_P_IPV6: u32 = 0x86dd_u16.to_be() as u32;
 
+/// Who sent a packet whose socket has no storage. In memory of its own: on the stack it would have to
+/// be zeroed for every packet.
+static UNKNOWN: SocketTag = SocketTag::UNKNOWN;
+
 #[cgroup_skb(egress)]
 pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
     let Some(pod) = CurrentPod::get() else { return DROP };
@@ -39,7 +45,7 @@ pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
     let socket = socket(&ctx);
     let tag = match socket {
         // SAFETY: a full socket that the kernel handed out for this run.
-        Some(socket) => unsafe { TAGS.of(socket, ADMIT_ALL_SOCKETS.load() != 0) },
+        Some(socket) => unsafe { TAGS.of(socket, SOCKETS.load() >= maps::MADE) },
         None => None,
     };
     // SAFETY: the kernel returned it for this run; its counters are added to atomically.
@@ -72,8 +78,7 @@ pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
         Ruling::Control => return PASS,
         Ruling::Allowed => {
             let amount = Amount { count: 1, up: bytes, down: 0 };
-            let unknown = SocketTag::default();
-            let tag = tag.as_deref().unwrap_or(&unknown);
+            let tag = tag.as_deref().unwrap_or(&UNKNOWN);
             account::allowed(&pod, tag, packet.destination, verdict.rule, amount);
             return PASS;
         }
@@ -81,8 +86,7 @@ pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
         Ruling::HardBlocked => true,
     };
     let reason = if is_raw(socket) && !hard { Reason::RawSocket } else { verdict.reason };
-    let unknown = SocketTag::default();
-    let tag = tag.as_deref().unwrap_or(&unknown);
+    let tag = tag.as_deref().unwrap_or(&UNKNOWN);
     let amount = Amount { count: 1, up: bytes, down: 0 };
     #[cfg(feature = "debug-log")]
     aya_log_ebpf::debug!(
@@ -98,7 +102,7 @@ pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
 /// What the socket's past says of its packets.
 #[inline(always)]
 fn admission(pod: &CurrentPod, tag: &mut SocketTag) -> Admission {
-    if ADMIT_ALL_SOCKETS.load() != 0 {
+    if SOCKETS.load() == maps::ADMITTED {
         tag.generation = pod.state.generation;
     }
     if tag.generation == pod.state.generation {
@@ -180,15 +184,17 @@ pub(crate) fn parse(ctx: &SkBuffContext) -> Packet {
 /// Loads words of the packet, counted from its IP header.
 #[inline(always)]
 pub(crate) fn load<const WORDS: usize>(ctx: &SkBuffContext, offset: u32) -> Option<[u32; WORDS]> {
-    let mut words = [0_u32; WORDS];
+    // Not zeroed first: the target's `memset` is a loop over bytes, dearer than the helper itself.
+    let mut words = MaybeUninit::<[u32; WORDS]>::uninit();
     // SAFETY: the buffer is as long as what is asked for.
     let result = unsafe {
         bpf_skb_load_bytes(
             ctx.as_ptr().cast_const(),
             offset,
-            (&raw mut words).cast(),
+            words.as_mut_ptr().cast(),
             size_of::<[u32; WORDS]>() as u32,
         )
     };
-    if result == 0 { Some(words) } else { None }
+    // SAFETY: on success the helper has written all of the buffer.
+    if result == 0 { Some(unsafe { words.assume_init() }) } else { None }
 }

@@ -4,6 +4,8 @@
     reason = "the newer cgroup storage begins with kernel 6.2; this one works from 5.10 on in every hook"
 )]
 
+use core::cell::Cell;
+
 use aya_ebpf::{
     Global,
     btf_maps::{Array, ArrayOfMaps, CgroupStorage, LpmTrie, LruHashMap, RingBuf},
@@ -93,10 +95,15 @@ pub(crate) static OFFSETS: Global<KernelOffsets> = Global::new(KernelOffsets {
 #[unsafe(no_mangle)]
 static SLOT_WITHOUT_CGROUP: Global<u32> = Global::new(0);
 
-/// Makes the egress program admit every socket it meets, for the benchmark alone: the socket of
-/// `BPF_PROG_TEST_RUN` never connects.
+/// What the egress program takes every socket for: 0, what it is; [`MADE`]; [`ADMITTED`]. For the
+/// benchmark alone: the socket of `BPF_PROG_TEST_RUN` passes no other hook.
 #[unsafe(no_mangle)]
-pub(crate) static ADMIT_ALL_SOCKETS: Global<u32> = Global::new(0);
+pub(crate) static SOCKETS: Global<u32> = Global::new(0);
+
+/// The pod made the socket: it has storage.
+pub(crate) const MADE: u32 = 1;
+/// Its connect was allowed under the current policy.
+pub(crate) const ADMITTED: u32 = 2;
 
 /// Socket storage with the flag that copies it to the sockets that a listener accepts: aya's own
 /// type cannot carry it.
@@ -156,12 +163,13 @@ impl SocketTags {
 }
 
 /// The pod that the running program serves.
-#[derive(Clone, Copy)]
 pub(crate) struct CurrentPod {
     /// Its slot, never 0.
     pub(crate) slot: u32,
     /// Its state.
     pub(crate) state: &'static PodState,
+    /// The clock, read at most once in a run: 0 until then.
+    pub(crate) now_ns: Cell<u64>,
 }
 
 impl CurrentPod {
@@ -178,7 +186,7 @@ impl CurrentPod {
             }
         }
         let state = PODS.get(slot)?;
-        (state.flags & flags::READY != 0).then_some(Self { slot, state })
+        (state.flags & flags::READY != 0).then_some(Self { slot, state, now_ns: Cell::new(0) })
     }
 
     /// Whether the profile lets pass what it does not allow.

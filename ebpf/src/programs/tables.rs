@@ -27,7 +27,10 @@ impl Tables for CurrentPod {
 
     #[inline(always)]
     fn now_ns(&self) -> u64 {
-        now_ns()
+        if self.now_ns.get() == 0 {
+            self.now_ns.set(now_ns());
+        }
+        self.now_ns.get()
     }
 }
 

@@ -5,16 +5,20 @@
 
 mod connections;
 mod memory;
+mod packets;
+mod resolver;
 mod row;
 mod throughput;
 
 use std::io::Write;
+use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 pub use self::row::{Row, Target};
 use crate::lab::Lab;
 use crate::profile::Profile;
+use crate::programs::target_folder;
 
 /// What every row group measures on.
 #[derive(Debug)]
@@ -35,12 +39,21 @@ impl Ground {
     }
 }
 
+/// A measuring program of weir's own, from `agent/examples`.
+fn example(name: &str) -> Result<PathBuf> {
+    let path = target_folder()?.join("examples").join(name);
+    ensure!(path.is_file(), "no {}: build it with `--example {name}`", path.display());
+    Ok(path)
+}
+
 type Group = (&'static str, fn(&Ground) -> Result<Vec<Row>>);
 
 /// The row groups, in the order of the table.
-const GROUPS: [Group; 3] = [
+const GROUPS: [Group; 5] = [
+    ("packets", packets::rows),
     ("throughput", throughput::rows),
     ("connections", connections::rows),
+    ("resolver", resolver::rows),
     ("memory", memory::rows),
 ];
 

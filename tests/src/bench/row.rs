@@ -11,6 +11,8 @@ pub enum Target {
     RatioAtMost(f64),
     /// The value itself, at most; the row needs no reference.
     AtMost(f64),
+    /// Nothing: shown for what it tells.
+    Shown,
 }
 
 /// A measurement.
@@ -51,6 +53,7 @@ impl Row {
             Target::RatioAtLeast(least) => ratio >= least,
             Target::RatioAtMost(most) => ratio <= most,
             Target::AtMost(most) => self.value <= most,
+            Target::Shown => true,
         }
     }
 }
@@ -66,8 +69,13 @@ impl fmt::Display for Row {
             Target::RatioAtLeast(least) => format!(">= {least}"),
             Target::RatioAtMost(most) => format!("<= {most}"),
             Target::AtMost(most) => format!("<= {most} {}", self.unit),
+            Target::Shown => String::new(),
         };
-        let mark = if self.is_reached() { "ok" } else { "short" };
+        let mark = match self.target {
+            Target::Shown => "",
+            _ if self.is_reached() => "ok",
+            _ => "short",
+        };
         write!(
             formatter,
             "{:<44} {value:>16} {against:>30} {ratio:>7} {target:>12}  {mark}",
@@ -98,6 +106,7 @@ mod tests {
         check(96.0, 100.0, Target::RatioAtLeast(0.97), false);
         check(250.0, 100.0, Target::RatioAtMost(2.5), true);
         check(25.1, 1.0, Target::AtMost(25.0), false);
+        check(25.1, 1.0, Target::Shown, true);
         check(1.0, f64::NAN, Target::RatioAtLeast(0.1), false);
     }
 

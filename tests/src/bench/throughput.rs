@@ -1,6 +1,5 @@
 //! TCP throughput over veth, by iperf3, one stream and eight.
 
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -40,10 +39,8 @@ fn row(ground: &Ground, streams: &str) -> Result<Row> {
 }
 
 fn serve(ground: &Ground) -> Result<Running> {
-    let mut net = std::ffi::OsString::from("--net=");
-    net.push(ground.lab.web.host().netns().path());
-    let mut command = Command::new("nsenter");
-    command.arg(net).args(["iperf3", "--server", "--port", "5201", "--forceflush"]);
+    let mut command = ground.lab.web.host().enter("iperf3");
+    command.args(["--server", "--port", "5201", "--forceflush"]);
     let server = exec::spawn(command).context("starting iperf3")?;
     server.wait_for_line(Duration::from_secs(5), |line| line.contains("listening"))?;
     Ok(server)

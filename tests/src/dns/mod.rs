@@ -11,6 +11,7 @@ use hickory_proto::op::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
+pub(crate) use self::zone::question;
 pub use self::zone::{READY, Records, Zone};
 use crate::lab::Host;
 
@@ -154,7 +155,7 @@ async fn serve_tcp(mut stream: TcpStream, from: IpAddr, shared: Shared) -> Resul
 
 /// Asks `server` for the address of `name` until it answers, at most `limit`; run inside a host.
 pub async fn wait_until_answers(server: SocketAddr, name: &str, limit: Duration) -> Result<()> {
-    let request = zone::question(name)?;
+    let request = question(name)?;
     let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
     let attempt = async {
         loop {

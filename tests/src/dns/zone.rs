@@ -213,7 +213,7 @@ impl Zone {
 }
 
 /// A query for the A record of `name`, with recursion desired.
-pub(super) fn question(name: &str) -> Result<Vec<u8>> {
+pub(crate) fn question(name: &str) -> Result<Vec<u8>> {
     let mut message = Message::query();
     message.metadata.recursion_desired = true;
     message.add_query(Query::query(absolute(name)?, RecordType::A));

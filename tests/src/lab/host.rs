@@ -3,9 +3,11 @@
 //! A socket stays in the namespace of the thread that opened it, so everything a host serves is
 //! opened from a task of its runtime.
 
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::future::Future;
 use std::net::IpAddr;
+use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -96,6 +98,16 @@ impl Host {
     /// Starts `future` inside the host; it ends with the host at the latest.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         self.inner.runtime.spawn(future);
+    }
+
+    /// A command that will run `program` in this namespace, under the pid it is started with.
+    #[must_use]
+    pub fn enter(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut net = OsString::from("--net=");
+        net.push(self.inner.netns.path());
+        let mut command = Command::new("nsenter");
+        command.arg(net).arg(program);
+        command
     }
 
     /// Begins to count the packets that arrive on the interface with index `ifindex` or, with none,

@@ -1,0 +1,166 @@
+//! Times the egress program by `BPF_PROG_TEST_RUN`, for the benchmark.
+//!
+//! The kernel makes the packet and a socket for it, then runs the program on them many times in a row.
+//! What it does around each run costs the same for every program, so a program that only returns is
+//! what the others are set against.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    time::Duration,
+};
+
+use aya::programs::Program;
+use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_type};
+
+use super::{attach::lock, object::Datapath};
+
+/// `r0 = 1; exit`, as the kernel's 8-byte instructions (RFC 9669 §3).
+const PASS: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 1, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
+/// Words of `struct __sk_buff` up to and with `ifindex` (include/uapi/linux/bpf.h).
+const CONTEXT_WORDS: usize = 11;
+
+/// What a program is run on.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// An Ethernet header of 14 bytes, whose type says IPv4 or IPv6, and the IP packet.
+    pub bytes: &'a [u8],
+    /// The device it leaves by, in the caller's network namespace; not the loopback device, whose
+    /// packets take a path of their own.
+    pub ifindex: u32,
+}
+
+/// What the runs gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Whether the program let the packet pass.
+    pub passed: bool,
+    /// The kernel's average over the runs.
+    pub per_run: Duration,
+}
+
+/// A loaded program that only lets pass.
+#[derive(Debug)]
+pub struct Baseline(OwnedFd);
+
+impl Baseline {
+    /// Loads it as a `cgroup_skb/egress` program.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn load() -> io::Result<Self> {
+        let mut request = LoadRequest {
+            kind: bpf_prog_type::BPF_PROG_TYPE_CGROUP_SKB as u32,
+            instruction_count: 2,
+            instructions: PASS.as_ptr() as u64,
+            license: c"GPL".as_ptr() as u64,
+            attach_type: bpf_attach_type::BPF_CGROUP_INET_EGRESS as u32,
+            ..LoadRequest::default()
+        };
+        // SAFETY: the request's type is the command's, and its pointers outlive the call.
+        let fd = unsafe { bpf(bpf_cmd::BPF_PROG_LOAD, &mut request) }?;
+        // SAFETY: the kernel has just made it, and nobody else knows of it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Runs it `repeat` times.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said; `EINTR` when a signal came in between.
+    pub fn measure(&self, frame: Frame<'_>, repeat: u32) -> io::Result<Timing> {
+        run(self.0.as_fd(), frame, repeat)
+    }
+}
+
+impl Datapath {
+    /// Runs the egress program `repeat` times. It runs in no cgroup:
+    /// [`LoadOptions`](super::object::LoadOptions) says which pod it takes for its own.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said; `EINTR` when a signal came in between.
+    pub fn measure_egress(&self, frame: Frame<'_>, repeat: u32) -> io::Result<Timing> {
+        let programs = lock(&self.programs);
+        let Some(Program::CgroupSkb(program)) = programs.program("weir_egress") else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        run(program.fd().map_err(io::Error::other)?.as_fd(), frame, repeat)
+    }
+}
+
+fn run(program: BorrowedFd<'_>, frame: Frame<'_>, repeat: u32) -> io::Result<Timing> {
+    let mut context = [0_u32; CONTEXT_WORDS];
+    if let Some(ifindex) = context.last_mut() {
+        *ifindex = frame.ifindex;
+    }
+    let size = |bytes: usize| u32::try_from(bytes).map_err(io::Error::other);
+    let mut request = RunRequest {
+        program: u32::try_from(program.as_raw_fd()).map_err(io::Error::other)?,
+        data_bytes: size(frame.bytes.len())?,
+        data: frame.bytes.as_ptr() as u64,
+        repeat,
+        context_bytes: size(size_of_val(&context))?,
+        context: context.as_ptr() as u64,
+        ..RunRequest::default()
+    };
+    // SAFETY: the request's type is the command's, and its pointers outlive the call.
+    unsafe { bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut request) }?;
+    Ok(Timing {
+        passed: request.result == 1,
+        per_run: Duration::from_nanos(u64::from(request.nanoseconds)),
+    })
+}
+
+/// The fields of `union bpf_attr` that `BPF_PROG_LOAD` reads; the kernel takes the rest for zero.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct LoadRequest {
+    kind: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_bytes: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+    ifindex: u32,
+    attach_type: u32,
+}
+
+/// The fields of `union bpf_attr` that `BPF_PROG_TEST_RUN` reads and writes.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct RunRequest {
+    program: u32,
+    result: u32,
+    data_bytes: u32,
+    data_out_bytes: u32,
+    data: u64,
+    data_out: u64,
+    repeat: u32,
+    nanoseconds: u32,
+    context_bytes: u32,
+    context_out_bytes: u32,
+    context: u64,
+    context_out: u64,
+}
+
+/// The system call.
+///
+/// # Safety
+///
+/// `T` must be a prefix of `union bpf_attr` as the command defines it, and its pointers valid.
+unsafe fn bpf<T>(command: bpf_cmd, request: &mut T) -> io::Result<i32> {
+    // SAFETY: the kernel reads and writes no more than the size that it is given.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, command as u32, std::ptr::from_mut(request), size_of::<T>())
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(result).map_err(io::Error::other)
+}
