@@ -18,7 +18,7 @@ spec:
   mode: block
   allow:
     - id: registry
-      domains: [registry.example.com, "*.cdn.example.com", "**.net"]
+      domains: [registry.example.com, "*.cdn.example.com", "**.example.net"]
       ports: [443]
   deny: { domains: ["bad.cdn.example.com"] }
   dns: { grace: 30s, maxTtl: 1h, namesPerWildcard: 100 }

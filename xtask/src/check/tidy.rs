@@ -118,16 +118,16 @@ fn has_extension(file: &str, extension: &str) -> bool {
 /// Host names that must not stand in the repository; put together so that they do not stand here.
 fn forbidden_hosts() -> [String; 8] {
     [
-        ["crates", "io"],
-        ["pypi", "org"],
-        ["pythonhosted", "org"],
-        ["npmjs", "org"],
-        ["npmjs", "com"],
-        ["deb.debian", "org"],
-        ["proxy.golang", "org"],
-        ["rubygems", "org"],
+        ["crates", ".", "io"],
+        ["py", "pi.", "org"],
+        ["python", "hosted.", "org"],
+        ["npm", "js.", "org"],
+        ["npm", "js.", "com"],
+        ["deb.", "debian.", "org"],
+        ["proxy.", "golang.", "org"],
+        ["ruby", "gems.", "org"],
     ]
-    .map(|parts| parts.join("."))
+    .map(|parts| parts.concat())
 }
 
 /// Whether `line` holds an absolute path that only the machines of the authors have.
