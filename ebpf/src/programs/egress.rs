@@ -42,9 +42,10 @@ static UNKNOWN: SocketTag = SocketTag::UNKNOWN;
 pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
     let Some(pod) = CurrentPod::get() else { return DROP };
     let packet = parse(&ctx);
-    let socket = socket(&ctx);
-    let tag = match socket {
-        // SAFETY: a full socket that the kernel handed out for this run.
+    // Request and time-wait sockets have no storage: the helper looks, so they need not be told apart
+    // here.
+    let tag = match any_socket(&ctx) {
+        // SAFETY: a socket that the kernel handed out for this run.
         Some(socket) => unsafe { TAGS.of(socket, SOCKETS.load() >= maps::MADE) },
         None => None,
     };
@@ -85,7 +86,7 @@ pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
         Ruling::Refused => false,
         Ruling::HardBlocked => true,
     };
-    let reason = if is_raw(socket) && !hard { Reason::RawSocket } else { verdict.reason };
+    let reason = if !hard && is_raw(&ctx) { Reason::RawSocket } else { verdict.reason };
     let tag = tag.as_deref().unwrap_or(&UNKNOWN);
     let amount = Amount { count: 1, up: bytes, down: 0 };
     #[cfg(feature = "debug-log")]
@@ -145,23 +146,28 @@ fn remember_client(pod: &CurrentPod, tag: &SocketTag, packet: &Packet) {
     }
 }
 
+/// The socket behind the packet, full or not.
+#[inline(always)]
+fn any_socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
+    // SAFETY: a pointer-sized field of the context.
+    let socket = unsafe { (&raw const (*ctx.skb.skb).__bindgen_anon_2.sk).read_volatile() };
+    if socket.is_null() { None } else { Some(socket) }
+}
+
 /// The full socket behind the packet.
 #[inline(always)]
 pub(crate) fn socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
-    // SAFETY: a pointer-sized field of the context.
-    let socket = unsafe { (&raw const (*ctx.skb.skb).__bindgen_anon_2.sk).read_volatile() };
-    if socket.is_null() {
-        return None;
-    }
+    let socket = any_socket(ctx)?;
     // SAFETY: not null, and from the context.
     let socket = unsafe { bpf_sk_fullsock(socket) };
     if socket.is_null() { None } else { Some(socket) }
 }
 
 #[inline(always)]
-fn is_raw(socket: Option<*mut bpf_sock>) -> bool {
+fn is_raw(ctx: &SkBuffContext) -> bool {
     // SAFETY: a field of a full socket.
-    socket.is_some_and(|socket| unsafe { (&raw const (*socket).type_).read_volatile() } == SOCK_RAW)
+    socket(ctx)
+        .is_some_and(|socket| unsafe { (&raw const (*socket).type_).read_volatile() } == SOCK_RAW)
 }
 
 /// Parses the packet's headers; what cannot be loaded is unparsable.

@@ -137,7 +137,8 @@ impl SocketTags {
     ///
     /// # Safety
     ///
-    /// `socket` must be a full socket that the kernel handed to the running program.
+    /// `socket` must be one that the kernel handed to the running program; one that is not full has no
+    /// tag.
     #[inline(always)]
     pub(crate) unsafe fn of(
         &self,
