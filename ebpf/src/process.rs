@@ -3,9 +3,9 @@
 /// Ancestors that are remembered, nearest first.
 pub const ANCESTORS: usize = 8;
 /// Path components that are remembered, last first.
-pub const PATH_COMPONENTS: usize = 12;
+pub const PATH_COMPONENTS: usize = 10;
 /// Bytes of one component, its terminating zero included; longer ones are cut.
-pub const COMPONENT_BYTES: usize = 48;
+pub const COMPONENT_BYTES: usize = 40;
 /// Bytes of a task's name (`TASK_COMM_LEN`).
 pub const COMM_BYTES: usize = 16;
 

@@ -77,9 +77,11 @@ fn judge(ctx: *mut bpf_sock_addr, family: Family, call: Call) -> i32 {
     attribution::sign(tag);
 
     let is_connect = matches!(call, Call::Connect);
+    // What was admitted ends here: with another connect, and with a send that names its own address. A
+    // socket that is dissolved (AF_UNSPEC) meets no hook, and kept its admission for whatever it sent.
+    account::flush(&pod, tag);
+    tag.generation = 0;
     if is_connect {
-        account::flush(&pod, tag);
-        tag.generation = 0;
         tag.flags &= flags::INBOUND;
         tag.bytes_up = 0;
         tag.bytes_down = 0;

@@ -57,9 +57,10 @@ pub(crate) static PROCESSES: LruHashMap<ProcessKey, Process, 256> = LruHashMap::
 #[btf_map]
 pub(crate) static BLANK_PROCESS: Array<Process, 1> = Array::new();
 
-/// First sights of refused and audited flows.
+/// First sights of refused and audited flows. Room for more than one pod may write in a second
+/// (`weir_ebpf::pod::EVENTS_PER_WINDOW`).
 #[btf_map]
-pub(crate) static EVENTS: RingBuf<Event, { 256 * 1024 }> = RingBuf::new();
+pub(crate) static EVENTS: RingBuf<Event, { 128 * 1024 }> = RingBuf::new();
 
 /// Attribution and admission, in the socket itself.
 #[btf_map]

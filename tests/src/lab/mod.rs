@@ -118,9 +118,12 @@ impl Lab {
         self.folder.path()
     }
 
-    /// Lets the router send a whole network to the web host.
+    /// Lets the router send a whole IPv6 network to the web host: by its address, because a host answers
+    /// neighbour solicitations for addresses, not for networks that it takes for local.
     pub fn route_to_web(&self, network: &str) -> Result<()> {
-        self.router.netns().links(&format!("route add {network} dev web\n"))
+        let gateway = addresses::WEB[0].v6;
+        let route = format!("route add {network} via {gateway} dev web onlink\n");
+        self.router.netns().links(&route)
     }
 
     /// Begins to count the packets that arrive at `host`.
