@@ -65,7 +65,7 @@ fn any_endpoint() -> impl Strategy<Value = Endpoint> {
 /// without counting on it.
 fn any_packet() -> impl Strategy<Value = Packet> {
     (any_endpoint(), any_endpoint(), select(&SHAPES[..]))
-        .prop_map(|(source, destination, shape)| Packet { source, destination, shape })
+        .prop_map(|(source, destination, shape)| Packet { source, shape, destination })
 }
 
 /// Packets to metadata services, or to the ports of name servers.

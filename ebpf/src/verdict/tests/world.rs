@@ -31,7 +31,7 @@ pub(super) fn endpoint(ip: &str, protocol: u8, port: u16) -> Endpoint {
 
 pub(super) fn packet(destination: Endpoint, shape: Shape) -> Packet {
     let source = Endpoint::new(address("198.51.100.1"), destination.protocol, 40000);
-    Packet { source, destination, shape }
+    Packet { source, shape, destination }
 }
 
 /// A pod's state and tables. Networks are scanned, not searched.
