@@ -88,12 +88,23 @@ fn commands() -> Vec<(&'static str, Command)> {
 /// Lints of the kernel programs themselves, where the compiler that builds them has clippy.
 fn clippy_for_programs() -> Option<Command> {
     let toolchain = BpfToolchain::find().ok()?;
-    let mut command = toolchain.cargo();
-    if toolchain == BpfToolchain::System {
-        // Another toolchain's clippy may come first in the path, and knows no such target.
-        let own = Path::new("/usr/bin/clippy-driver").exists();
-        command.env("PATH", own.then_some("/usr/bin:/bin")?);
-    }
+    let mut command = match toolchain {
+        BpfToolchain::Rustup(_) => toolchain.cargo(),
+        // Not by way of `cargo clippy`: cargo looks into its home's `bin` before it asks PATH, and
+        // finds rustup's clippy there, which knows no such target.
+        BpfToolchain::System => {
+            let clippy = Path::new("/usr/bin/cargo-clippy");
+            let mut command = Command::new(clippy.exists().then_some(clippy)?);
+            for (name, value) in toolchain.cargo().get_envs() {
+                match value {
+                    Some(value) => command.env(name, value),
+                    None => command.env_remove(name),
+                };
+            }
+            command.env("CARGO", "/usr/bin/cargo");
+            command
+        }
+    };
     command.current_dir(shell::root());
     command.args(["clippy", "--quiet", "--package", "weir-ebpf", "--bin", "weir-programs"]);
     command.args(["--features", "programs", "--target", "bpfel-unknown-none"]);
