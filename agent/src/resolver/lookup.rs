@@ -59,12 +59,23 @@ impl Resolver {
         self.cache.get(key).filter(|entry| now < entry.expires(max_ttl))
     }
 
-    /// Asks upstream, together with everybody who asks the same just now.
-    pub(super) async fn ask(self: &Arc<Self>, name: &[u8], qtype: u16, key: &[u8]) -> Arc<Entry> {
+    /// Asks upstream, together with everybody who asks the same just now; `max_ttl` as for
+    /// [`Self::cached`].
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        name: &[u8],
+        qtype: u16,
+        key: &[u8],
+        max_ttl: Duration,
+    ) -> Arc<Entry> {
         let mut landing = {
             let mut flights = lock(&self.flights);
             if let Some(flight) = flights.get(key) {
                 flight.clone()
+            } else if let Some(landed) = self.cached(key, max_ttl, Instant::now()) {
+                // It landed after the caller looked into the cache: a flight is in the cache before it
+                // leaves this list.
+                return landed;
             } else {
                 let (sender, receiver) = watch::channel(None);
                 flights.insert(key.into(), receiver.clone());
