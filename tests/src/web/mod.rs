@@ -82,12 +82,17 @@ impl Web {
         self.site.counters.uploaded.load(Ordering::SeqCst)
     }
 
-    /// Accepts on `port` and closes at once, with as little work as can be.
-    pub fn listen_and_close(&self, port: u16) -> Result<()> {
+    /// Accepts on `port` and resets at once, with as little work as can be.
+    pub fn listen_and_reset(&self, port: u16) -> Result<()> {
         self.host.run(async move {
             let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
             let listener = TcpListener::bind(address).await.context("binding a port to close")?;
-            tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    // A reset: no port is left waiting on either side.
+                    stream.set_zero_linger().ok();
+                }
+            });
             Ok(())
         })?
     }
