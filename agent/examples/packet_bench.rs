@@ -59,6 +59,7 @@ impl Bench {
             padding: 0,
             listener_v4: listener,
             listener_v6: listener,
+            refusing_rule: 0,
         };
         datapath.set_state(&slot, &state)?;
         Ok(Self { datapath, _slot: slot })

@@ -66,7 +66,7 @@ pub struct Flow {
     pub process: ProcessKey,
     /// Its name.
     pub comm: [u8; COMM_BYTES],
-    /// Index of the rule; meaningful when allowed.
+    /// Number of the rule at the first sight.
     pub rule: u32,
     /// Always zero.
     pub padding: u32,

@@ -1,4 +1,6 @@
 //! What the kernel knows of one pod (or of one `weir run` tree): its state, allow entries, networks.
+//!
+//! Rules are numbers that the agent gives; the kernel only hands them on to the records.
 
 use crate::address::{Address, Endpoint};
 
@@ -26,9 +28,11 @@ pub struct PodState {
     pub listener_v4: Address,
     /// IPv6 address of the listener; the v4-mapped one where the host has no IPv6 loopback.
     pub listener_v6: Address,
+    /// Number of the rule that refuses what no other rule allows.
+    pub refusing_rule: u32,
 }
 
-const _: () = assert!(size_of::<PodState>() == 48);
+const _: () = assert!(size_of::<PodState>() == 52);
 
 /// Bits of [`PodState::flags`].
 pub mod flags {
@@ -49,7 +53,7 @@ pub struct AllowEntry {
     /// End of life on the monotonic clock, in nanoseconds. An entry past it admits nothing new; it
     /// stays so that a reload can tell a revoked socket from one whose answer merely aged.
     pub expires_ns: u64,
-    /// Index of the rule, for the records.
+    /// Number of the rule.
     pub rule: u32,
     /// Always zero.
     pub padding: u32,
@@ -91,7 +95,7 @@ pub struct NetworkPort {
     pub protocol: u8,
     /// Always zero.
     pub padding: u8,
-    /// Index of the rule.
+    /// Number of the rule.
     pub rule: u32,
 }
 

@@ -9,15 +9,19 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct SocketTag {
-    /// Bytes sent (IP packet lengths) since the last connect.
+    /// The running account: packets sent to [`Self::peer`] by a socket that is not connected. Like the
+    /// bytes, what the flow table does not hold yet.
+    pub packets: u64,
+    /// Bytes sent (IP packet lengths).
     pub bytes_up: u64,
-    /// Bytes received (IP packet lengths) since the last connect.
+    /// Bytes received (IP packet lengths).
     pub bytes_down: u64,
     /// The process that last created, connected or sent on the socket.
     pub process: ProcessKey,
     /// That process's name.
     pub comm: [u8; COMM_BYTES],
-    /// The endpoint that the connect named, before anything rewrote it.
+    /// The endpoint that the connect named, before anything rewrote it; with [`flags::COUNTING`], the one
+    /// that the last packet went to.
     pub peer: Endpoint,
     /// The name server the client asked for, when DNS capture sent it to the listener instead.
     pub captured: Endpoint,
@@ -25,17 +29,18 @@ pub struct SocketTag {
     pub generation: u32,
     /// Bits of [`flags`].
     pub flags: u32,
-    /// Index of the rule that admitted the connect.
+    /// Number of the rule that allowed what [`Self::peer`] names.
     pub rule: u32,
-    /// Always zero.
-    pub padding: u32,
+    /// With [`flags::AUDITED`], the [`crate::reason::Reason`] that would have refused it.
+    pub reason: u32,
 }
 
-const _: () = assert!(size_of::<SocketTag>() == 104);
+const _: () = assert!(size_of::<SocketTag>() == 112);
 
 impl SocketTag {
     /// The tag of a socket that nothing is known of: all zero.
     pub const UNKNOWN: Self = Self {
+        packets: 0,
         bytes_up: 0,
         bytes_down: 0,
         process: ProcessKey { start_ns: 0, tgid: 0, exec_id: 0 },
@@ -45,7 +50,7 @@ impl SocketTag {
         generation: 0,
         flags: 0,
         rule: 0,
-        padding: 0,
+        reason: 0,
     };
 }
 
@@ -59,4 +64,7 @@ pub mod flags {
     pub const INBOUND: u32 = 1 << 2;
     /// The owner closed the socket: its totals are in the flow table, what follows is added there.
     pub const RELEASED: u32 = 1 << 3;
+    /// Not connected: [`super::SocketTag::peer`] is where its last packet was allowed to go, and the
+    /// running account is of that. Never together with an admission.
+    pub const COUNTING: u32 = 1 << 4;
 }

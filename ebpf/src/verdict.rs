@@ -63,7 +63,7 @@ pub struct Verdict {
     pub ruling: Ruling,
     /// Why, when it was refused; [`Reason::Unparsable`] and without meaning otherwise.
     pub reason: Reason,
-    /// Index of the rule, when one allows it; else 0.
+    /// Number of the rule, when one allows it; else 0.
     pub rule: u32,
 }
 

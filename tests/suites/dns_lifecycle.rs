@@ -99,6 +99,36 @@ fn a_changed_profile_revokes_open_sockets() -> Result<()> {
 }
 
 #[test]
+fn a_flow_is_named_by_the_profile_that_allowed_it() -> Result<()> {
+    let lab = Lab::new()?;
+    let old = Profile::deny_all().domains(&["api.example.com"]).domains(&["files.example.com"]);
+    let new = Profile::deny_all().domains(&["files.example.com", "mirror.example.com"]);
+    let first = lab.client.home().join("first");
+    // That another name is allowed shows that the new profile is in force.
+    let script = format!(
+        "fetch() {{ curl -sS -o /dev/null https://$1.example.com/; }}; \
+         fetch files && touch {}; until fetch mirror; do sleep 0.1; done; fetch files",
+        first.display()
+    );
+    let weir = lab.weir().profile(&old.text())?;
+    let started = weir.start(&["sh", "-c", &script])?;
+    wait_until("the first transfer", || Ok(first.exists()))?;
+    std::fs::write(weir.profile_path(), new.text().replace("rule-", "new-"))?;
+    started.process().signal(Signal::SIGHUP)?;
+    let outcome = started.finish(Duration::from_secs(20))?.expect_code(0)?;
+    let flow = |rule: &str| {
+        let mut flows = outcome.events.iter().filter(|event| event.kind() == "flow");
+        flows.find(|event| {
+            event.host() == "files.example.com" && event.text("/policy/rule_id") == rule
+        })
+    };
+    let before = flow("rule-1").with_context(|| format!("no rule-1: {}", outcome.describe()))?;
+    let after = flow("new-0").with_context(|| format!("no new-0: {}", outcome.describe()))?;
+    ensure!(before.text("/policy/bundle") != after.text("/policy/bundle"), "{before} {after}");
+    Ok(())
+}
+
+#[test]
 fn a_broken_profile_keeps_the_last_good_one() -> Result<()> {
     let lab = Lab::new()?;
     let file = lab.client.home().join("download");

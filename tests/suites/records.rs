@@ -109,3 +109,39 @@ fn bytes_are_counted_each_way() -> Result<()> {
     ensure!((500..200_000).contains(&up), "{up} bytes up: {flow}");
     Ok(())
 }
+
+/// Two destinations in turn, then a child that sends on the same socket.
+const ONE_SOCKET: &str = "
+import os, socket, sys
+a, b = ((address, 4000) for address in sys.argv[1:])
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for peer in [a] * 5 + [b] * 3 + [a] * 2: s.sendto(bytes(100), peer)
+child = os.fork()
+if child == 0:
+    for _ in range(4): s.sendto(bytes(100), a)
+    os._exit(0)
+os.waitpid(child, 0)
+s.sendto(bytes(100), a)
+";
+
+#[test]
+fn datagrams_of_one_socket_are_counted_per_destination_and_process() -> Result<()> {
+    let lab = Lab::new()?;
+    let [a, b] = [addresses::WEB[0].v4.to_string(), addresses::WEB[1].v4.to_string()];
+    let networks = [format!("{a}/32"), format!("{b}/32")];
+    let networks: Vec<&str> = networks.iter().map(String::as_str).collect();
+    let profile = Profile::deny_all().cidrs_at(&networks, &["4000/udp"]).text();
+    let argv = ["/usr/bin/python3", "-c", ONE_SOCKET, &a, &b];
+    let outcome = lab.weir().profile(&profile)?.run(&argv)?.expect_code(0)?;
+    let mut flows: Vec<(&str, u64, u64)> = outcome
+        .events
+        .iter()
+        .filter(|event| event.kind() == "flow" && event.proto() == "udp")
+        .map(|event| (event.ip(), event.number("/count"), event.number("/bytes_up")))
+        .collect();
+    flows.sort_unstable();
+    // An IPv4 and a UDP header beside the 100 bytes.
+    let expected = [(a.as_str(), 4, 4 * 128), (a.as_str(), 8, 8 * 128), (b.as_str(), 3, 3 * 128)];
+    ensure!(flows == expected, "{flows:?}: {}", outcome.describe());
+    Ok(())
+}

@@ -13,7 +13,13 @@ use weir_ebpf::{
     process::{KernelOffsets, Process, ProcessKey},
 };
 
-use super::{attach::HOOKS, btf, error::DatapathError, kernel::Kernel};
+use super::{
+    attach::HOOKS,
+    btf,
+    error::DatapathError,
+    kernel::Kernel,
+    probe::{HelperKind, Probe, ProgramKind, Support},
+};
 
 /// The object that `build.rs` made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
@@ -101,11 +107,14 @@ impl Datapath {
     pub fn load_with(options: LoadOptions) -> Result<(Self, RingBuf<MapData>), DatapathError> {
         let offsets = Kernel(kernel_offsets());
         let sockets = options.sockets as u32;
+        let coarse_clock = Probe::Helper(ProgramKind::CgroupSkb, HelperKind::KtimeGetCoarseNs);
+        let coarse_clock = u32::from(coarse_clock.run() == Support::Yes);
         let mut programs = EbpfLoader::new()
             // The object holds no CO-RE relocations: the kernel's types need not be parsed a second time.
             .btf(None)
             .override_global("OFFSETS", &offsets, true)
             .override_global("SLOT_WITHOUT_CGROUP", &options.slot_without_cgroup, true)
+            .override_global("COARSE_CLOCK", &coarse_clock, true)
             .override_global("SOCKETS", &sockets, true)
             .load(OBJECT)
             .map_err(|source| DatapathError::Load(Box::new(source)))?;

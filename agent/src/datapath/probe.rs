@@ -61,6 +61,8 @@ pub enum HelperKind {
     GetCurrentTask,
     /// `bpf_get_local_storage`.
     GetLocalStorage,
+    /// `bpf_ktime_get_coarse_ns`.
+    KtimeGetCoarseNs,
     /// `bpf_ktime_get_ns`.
     KtimeGetNs,
     /// `bpf_probe_read_kernel`.
@@ -143,6 +145,7 @@ const fn helper_id(helper: HelperKind) -> BpfHelper {
         HelperKind::GetCurrentPidTgid => BpfHelper::BPF_FUNC_get_current_pid_tgid,
         HelperKind::GetCurrentTask => BpfHelper::BPF_FUNC_get_current_task,
         HelperKind::GetLocalStorage => BpfHelper::BPF_FUNC_get_local_storage,
+        HelperKind::KtimeGetCoarseNs => BpfHelper::BPF_FUNC_ktime_get_coarse_ns,
         HelperKind::KtimeGetNs => BpfHelper::BPF_FUNC_ktime_get_ns,
         HelperKind::ProbeReadKernel => BpfHelper::BPF_FUNC_probe_read_kernel,
         HelperKind::ProbeReadKernelStr => BpfHelper::BPF_FUNC_probe_read_kernel_str,

@@ -12,13 +12,13 @@ use weir_ebpf::{
     pod::{Network, NetworkPort, PodState, flags, network_flags},
 };
 
-use super::{EnforcedPod, PodError, lock};
+use super::{EnforcedPod, PodError, lock, rules};
 use crate::{
     datapath::{
         DatapathError,
         slot::{NetworkEntry, address},
     },
-    policy::{Inbound, Mode, Port, Profile, Protocol},
+    policy::{Inbound, Mode, Port, Profile, Protocol, RuleIndex},
     resolver::Admission,
     system::addresses::own_addresses,
 };
@@ -40,18 +40,22 @@ impl EnforcedPod {
     ///
     /// [`PodError`]; the kernel then holds the old policy, less what was already revoked.
     pub fn replace(&self, profile: &Arc<Profile>) -> Result<(), PodError> {
-        let networks = kernel_networks(profile)?;
         let mut state = lock(&self.state);
+        let generation = state.generation.wrapping_add(1).max(1);
+        let networks = kernel_networks(profile, generation)?;
+        state.history.remember(generation, Arc::clone(profile));
         // From here on an answer that was decided under the old profile is not admitted any more.
         self.profile.store(Arc::clone(profile));
         let bank = self.datapath.stage_networks(&self.slot, &networks)?;
+        let mut kept = Vec::new();
         let revoked = state.table.retain(|endpoint, entry| {
-            let rule = rule_of(profile, endpoint, entry);
-            entry.rule = rule.unwrap_or(entry.rule);
-            rule.is_some()
+            let Some(rule) = rule_of(profile, endpoint, entry) else { return false };
+            entry.rule = rules::number(generation, rule);
+            kept.push((*endpoint, entry.for_kernel()));
+            true
         });
         self.slot.revoke(revoked)?;
-        let generation = state.generation.wrapping_add(1).max(1);
+        self.slot.allow(kept)?;
         self.datapath.set_state(&self.slot, &self.pod_state(profile, generation, bank))?;
         state.generation = generation;
         Ok(())
@@ -68,6 +72,7 @@ impl EnforcedPod {
             padding: 0,
             listener_v4,
             listener_v6: self.listener.v6.map_or(listener_v4, |v6| address(v6.into())),
+            refusing_rule: rules::number(generation, RuleIndex::DEFAULT_DENY),
         }
     }
 }
@@ -77,7 +82,7 @@ fn rule_of(
     profile: &Arc<Profile>,
     endpoint: &Endpoint,
     entry: &super::table::Allowed,
-) -> Option<u32> {
+) -> Option<RuleIndex> {
     let admission = Admission {
         profile,
         name: &entry.name,
@@ -87,7 +92,7 @@ fn rule_of(
     admission
         .entries()
         .find(|(address, port, _)| endpoint_of(*address, *port) == *endpoint)
-        .map(|(_, _, rule)| u32::from(rule.0))
+        .map(|(_, _, rule)| rule)
 }
 
 /// The kernel's key of an address and port.
@@ -106,14 +111,14 @@ fn protocol_number(protocol: Protocol) -> u8 {
 /// All networks that the kernel is to know: the profile's, the pod's own addresses, and the sources
 /// that may be answered. One longest-prefix match has to tell all of an address, so each prefix also
 /// carries what holds for the prefixes that cover it.
-fn kernel_networks(profile: &Profile) -> Result<Vec<NetworkEntry>, PodError> {
+fn kernel_networks(profile: &Profile, generation: u32) -> Result<Vec<NetworkEntry>, PodError> {
     let mut entries: Vec<NetworkEntry> = Vec::new();
     for granted in profile.networks_for_kernel() {
         let ports = granted.ports.iter().map(|(port, rule)| NetworkPort {
             port: port.number,
             protocol: protocol_number(port.protocol),
             padding: 0,
-            rule: u32::from(rule.0),
+            rule: rules::number(generation, *rule),
         });
         let mut network = Network::default();
         let mut count = 0_u32;

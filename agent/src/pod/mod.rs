@@ -8,6 +8,7 @@
 mod apply;
 mod hosts;
 pub mod records;
+mod rules;
 mod serve;
 mod table;
 
@@ -21,7 +22,7 @@ use crate::{
     policy::Profile,
 };
 
-use self::{hosts::HostMemory, records::Recorder, table::AllowTable};
+use self::{hosts::HostMemory, records::Recorder, rules::ProfileHistory, table::AllowTable};
 
 /// Where the pod's listener can be reached from inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,9 @@ pub struct EnforcedPod {
 #[derive(Debug)]
 struct State {
     table: AllowTable,
+    /// Of the policy in the kernel; 0 before there is one.
     generation: u32,
+    history: ProfileHistory,
 }
 
 /// Why a pod could not be enforced.
@@ -80,7 +83,11 @@ impl EnforcedPod {
             slot,
             profile: ArcSwap::new(profile),
             listener,
-            state: Mutex::new(State { table: AllowTable::new(entries), generation: 0 }),
+            state: Mutex::new(State {
+                table: AllowTable::new(entries),
+                generation: 0,
+                history: ProfileHistory::default(),
+            }),
             hosts: Mutex::default(),
             recorder,
         }

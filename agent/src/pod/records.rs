@@ -64,7 +64,8 @@ struct NameCount {
     first: SystemTime,
     last: SystemTime,
     process: Identity,
-    rule: String,
+    profile: Arc<Profile>,
+    rule: RuleIndex,
 }
 
 /// One destination of one process, with all that was counted.
@@ -84,8 +85,10 @@ pub struct Account {
     pub outcome: Outcome,
     /// Why, when it was not allowed.
     pub reason: Option<Reason>,
-    /// The rule.
-    pub rule: String,
+    /// The profile in force at the first sight.
+    pub profile: Arc<Profile>,
+    /// Its rule.
+    pub rule: RuleIndex,
     /// Connects, packets of unconnected sockets, or questions.
     pub count: u64,
     /// IP bytes sent.
@@ -96,6 +99,14 @@ pub struct Account {
     pub first: SystemTime,
     /// Last sight.
     pub last: SystemTime,
+}
+
+impl Account {
+    /// The id of the rule in its profile.
+    #[must_use]
+    pub fn rule_id(&self) -> &str {
+        self.profile.rule_id(self.rule)
+    }
 }
 
 impl Recorder {
@@ -156,14 +167,14 @@ impl Recorder {
             return;
         }
         let process = self.identify(refusal.client.process, refusal.client.comm);
-        let rule =
-            refusal.profile.rule_id(refusal.rule.unwrap_or(RuleIndex::DEFAULT_DENY)).to_owned();
+        let rule = refusal.rule.unwrap_or(RuleIndex::DEFAULT_DENY);
         let count = NameCount {
             count: 1,
             first: now,
             last: now,
             process: process.clone(),
-            rule: rule.clone(),
+            profile: Arc::clone(refusal.profile),
+            rule,
         };
         names.insert(key, count);
         drop(names);
@@ -183,7 +194,7 @@ impl Recorder {
         self.sink.write(&record);
     }
 
-    fn record(&self, kind: Kind, at: SystemTime, profile: &Profile, rule_id: String) -> Record {
+    fn record(&self, kind: Kind, at: SystemTime, profile: &Profile, rule: RuleIndex) -> Record {
         Record {
             schema: SCHEMA_VERSION,
             kind,
@@ -194,7 +205,7 @@ impl Recorder {
             policy: PolicyInfo {
                 scope: self.scope,
                 profile: profile.name().to_owned(),
-                rule_id,
+                rule_id: profile.rule_id(rule).to_owned(),
                 bundle: profile.digest().to_owned(),
             },
             process: None,
@@ -228,7 +239,7 @@ impl EnforcedPod {
     /// Tells that enforcement began, or ended.
     pub fn record_phase(&self, kind: Kind) {
         let profile = self.current_profile();
-        let rule = RuleIndex::DEFAULT_DENY_ID.to_owned();
+        let rule = RuleIndex::DEFAULT_DENY;
         let mut record = self.recorder.record(kind, SystemTime::now(), &profile, rule);
         record.attribution = Attribution::Cgroup;
         record.count = 1;
@@ -247,7 +258,7 @@ impl EnforcedPod {
         }
         let profile = self.current_profile();
         let refined = self.refine(&event.flow.peer, reason);
-        let rule = RuleIndex::DEFAULT_DENY_ID.to_owned();
+        let rule = RuleIndex::DEFAULT_DENY;
         let mut record =
             self.recorder.record(Kind::Violation, wall_clock(event.at_ns), &profile, rule);
         record.verdict = Some(outcome.into());
@@ -262,26 +273,24 @@ impl EnforcedPod {
     /// All that was counted, and a `flow` record of each; with what was lost on the way.
     #[must_use]
     pub fn settle(&self) -> Vec<Account> {
-        let profile = self.current_profile();
         let flows = self.slot.flows();
         let mut accounts: Vec<Account> =
-            flows.iter().filter_map(|(key, flow)| self.account(&profile, key, flow)).collect();
+            flows.iter().filter_map(|(key, flow)| self.account(key, flow)).collect();
         accounts.extend(self.recorder.refused_names());
         accounts.sort_by_key(|a| a.first);
         for account in &accounts {
-            self.recorder.sink.write(&self.recorder.flow_record(&profile, account));
+            self.recorder.sink.write(&self.recorder.flow_record(account));
         }
-        self.record_lost(&profile);
+        self.record_lost(&self.current_profile());
         accounts
     }
 
-    fn account(&self, profile: &Profile, key: &FlowKey, flow: &Flow) -> Option<Account> {
+    fn account(&self, key: &FlowKey, flow: &Flow) -> Option<Account> {
         let outcome = Outcome::from_code(key.outcome)?;
         let reason = Reason::from_code(key.reason).map(|reason| self.refine(&key.peer, reason));
-        let rule = match outcome {
-            Outcome::Allowed => RuleIndex(u16::try_from(flow.rule).unwrap_or(u16::MAX)),
-            Outcome::Blocked | Outcome::Audited => RuleIndex::DEFAULT_DENY,
-        };
+        let known = lock(&self.state).history.find(flow.rule);
+        let (profile, rule) =
+            known.unwrap_or_else(|| (self.current_profile(), RuleIndex::DEFAULT_DENY));
         let address = ip(key.peer.address);
         Some(Account {
             process: self.recorder.identify(flow.process, flow.comm),
@@ -291,7 +300,8 @@ impl EnforcedPod {
             port: key.peer.port,
             outcome,
             reason,
-            rule: profile.rule_id(rule).to_owned(),
+            profile,
+            rule,
             count: flow.count,
             bytes_up: flow.bytes_up,
             bytes_down: flow.bytes_down,
@@ -331,7 +341,7 @@ impl EnforcedPod {
         let lost =
             kernel.lost_events + kernel.lost_flows + self.recorder.lost.load(Ordering::Relaxed);
         if lost > 0 {
-            let rule = RuleIndex::DEFAULT_DENY_ID.to_owned();
+            let rule = RuleIndex::DEFAULT_DENY;
             let mut record = self.recorder.record(Kind::Lost, SystemTime::now(), profile, rule);
             record.count = lost;
             self.recorder.sink.write(&record);
@@ -352,7 +362,8 @@ impl Recorder {
                 port: 0,
                 outcome: if key.audited { Outcome::Audited } else { Outcome::Blocked },
                 reason: Some(key.reason),
-                rule: seen.rule.clone(),
+                profile: Arc::clone(&seen.profile),
+                rule: seen.rule,
                 count: seen.count,
                 bytes_up: 0,
                 bytes_down: 0,
@@ -362,8 +373,8 @@ impl Recorder {
             .collect()
     }
 
-    fn flow_record(&self, profile: &Profile, account: &Account) -> Record {
-        let mut record = self.record(Kind::Flow, account.last, profile, account.rule.clone());
+    fn flow_record(&self, account: &Account) -> Record {
+        let mut record = self.record(Kind::Flow, account.last, &account.profile, account.rule);
         record.verdict = Some(account.outcome.into());
         record.reason = account.reason.map(RecordReason);
         record.destination = Some(Destination {

@@ -10,15 +10,14 @@ use std::{
 use weir_ebpf::{
     address::{Endpoint, protocol},
     flow::Client,
-    pod::AllowEntry,
 };
 
-use super::{EnforcedPod, State, apply::endpoint_of, lock, table::Allowed};
+use super::{EnforcedPod, State, apply::endpoint_of, lock, rules, table::Allowed};
 use crate::{
     datapath::{DatapathError, slot::address},
     policy::{HostName, Profile},
     resolver::{Admission, AdmitError, Pod, Refusal, Transport},
-    system::clock::{instant_ns, monotonic_ns},
+    system::clock::monotonic_ns,
 };
 
 /// How long the source of a packet stays known as a client: longer than any packet waits on loopback,
@@ -63,28 +62,30 @@ impl Pod for EnforcedPod {
 
 impl EnforcedPod {
     fn admit_locked(&self, state: &mut State, admission: &Admission<'_>) -> Result<(), AdmitError> {
+        let (generation, expires) = (state.generation, admission.expires);
         let missing: Vec<(Endpoint, IpAddr, u32)> = admission
             .entries()
-            .map(|(ip, port, rule)| (endpoint_of(ip, port), ip, u32::from(rule.0)))
-            .filter(|(endpoint, _, rule)| !state.table.covers(endpoint, *rule, admission.expires))
+            .map(|(ip, port, rule)| (endpoint_of(ip, port), ip, rules::number(generation, rule)))
+            .filter(|(endpoint, _, rule)| !state.table.covers(endpoint, *rule, expires))
             .collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let new = missing.iter().filter(|(endpoint, ..)| state.table.get(endpoint).is_none());
+        let name = Arc::new(admission.name.clone());
+        let missing: Vec<(Endpoint, Allowed)> = missing
+            .into_iter()
+            .map(|(endpoint, address, rule)| {
+                (endpoint, Allowed { name: Arc::clone(&name), address, rule, expires })
+            })
+            .collect();
+        let new = missing.iter().filter(|(endpoint, _)| state.table.get(endpoint).is_none());
         let leaving =
             state.table.make_room(new.count(), Instant::now()).map_err(|_full| AdmitError::Full)?;
         self.slot.revoke(leaving).map_err(unwritten)?;
-        let expires_ns = instant_ns(admission.expires);
-        let entries = missing.iter().map(|(endpoint, _, rule)| {
-            (*endpoint, AllowEntry { expires_ns, rule: *rule, padding: 0 })
-        });
+        let entries = missing.iter().map(|(endpoint, allowed)| (*endpoint, allowed.for_kernel()));
         self.slot.allow(entries).map_err(unwritten)?;
-        let name = Arc::new(admission.name.clone());
-        for (endpoint, ip, rule) in missing {
-            let name = Arc::clone(&name);
-            let expires = admission.expires;
-            state.table.insert(endpoint, Allowed { name, address: ip, rule, expires });
+        for (endpoint, allowed) in missing {
+            state.table.insert(endpoint, allowed);
         }
         Ok(())
     }
@@ -96,9 +97,7 @@ impl EnforcedPod {
         if allowed.expires <= Instant::now() || self.slot.holds(*endpoint) {
             return false;
         }
-        let expires_ns = instant_ns(allowed.expires);
-        let entry = AllowEntry { expires_ns, rule: allowed.rule, padding: 0 };
-        match self.slot.allow([(*endpoint, entry)]) {
+        match self.slot.allow([(*endpoint, allowed.for_kernel())]) {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, "an evicted allow entry could not be written again");

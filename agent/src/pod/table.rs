@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weir_ebpf::address::Endpoint;
+use weir_ebpf::{address::Endpoint, pod::AllowEntry};
 
-use crate::policy::HostName;
+use crate::{policy::HostName, system::clock::instant_ns};
 
 /// How far an entry may be prolonged without a write: below this, an answer from the cache costs none.
 const SLACK: Duration = Duration::from_millis(500);
@@ -21,10 +21,17 @@ pub(super) struct Allowed {
     pub(super) name: Arc<HostName>,
     /// The address, as the answer gave it.
     pub(super) address: IpAddr,
-    /// Index of the rule.
+    /// Number of the rule.
     pub(super) rule: u32,
     /// End of life.
     pub(super) expires: Instant,
+}
+
+impl Allowed {
+    /// What the kernel is to hold of it.
+    pub(super) fn for_kernel(&self) -> AllowEntry {
+        AllowEntry { expires_ns: instant_ns(self.expires), rule: self.rule, padding: 0 }
+    }
 }
 
 /// All entries of a pod.

@@ -87,7 +87,7 @@ fn rows(accounts: &[Account]) -> Vec<Row> {
             Some(number) => format!("{}/{}", account.port, protocol_name(number)),
         };
         let verdict = match (account.outcome, account.reason) {
-            (Outcome::Allowed, _) => format!("allow ({})", printable(&account.rule)),
+            (Outcome::Allowed, _) => format!("allow ({})", printable(account.rule_id())),
             (Outcome::Blocked, reason) => {
                 format!("BLOCK {}", reason.map_or("", weir_ebpf::reason::Reason::as_str))
             }

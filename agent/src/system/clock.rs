@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Nanoseconds on the monotonic clock, which `bpf_ktime_get_ns` reads too.
+/// Nanoseconds on the monotonic clock, which the programs read too.
 #[must_use]
 pub fn monotonic_ns() -> u64 {
     // The clock exists on every kernel; were it not to, every entry would count as expired.

@@ -52,6 +52,24 @@ pub(crate) fn allowed(
     count(pod, &key, tag, rule, amount);
 }
 
+/// Counts a packet of a socket that is not connected. The first one to a destination goes into the flow
+/// table, those that follow into the socket: a second table lookup would cost as much as the verdict's.
+#[inline(always)]
+pub(crate) fn sent(pod: &CurrentPod, tag: &mut SocketTag, peer: Endpoint, rule: u32, bytes: u64) {
+    if tag.flags & flags::COUNTING != 0 && tag.peer == peer && tag.rule == rule {
+        add(&raw mut tag.packets, 1);
+        add(&raw mut tag.bytes_up, bytes);
+        return;
+    }
+    flush(pod, tag);
+    allowed(pod, tag, peer, rule, Amount { count: 1, up: bytes, down: 0 });
+    if tag.flags & flags::RELEASED == 0 {
+        tag.peer = peer;
+        tag.rule = rule;
+        tag.flags = tag.flags & !flags::AUDITED | flags::COUNTING;
+    }
+}
+
 /// Counts what policy refuses: reports its first sight, and says whether it passes all the same.
 #[inline(always)]
 pub(crate) fn refused(
@@ -72,22 +90,26 @@ pub(crate) fn refused(
         };
         add(total, 1);
     }
-    if count(pod, &key, tag, 0, amount) {
+    if count(pod, &key, tag, pod.state.refusing_rule, amount) {
         report(pod, tag, key);
     }
     passes
 }
 
-/// Moves what a connected socket has counted into the flow table.
+/// Moves what a socket has counted into the flow table.
 #[inline(always)]
 pub(crate) fn flush(pod: &CurrentPod, tag: &mut SocketTag) {
-    if tag.generation == 0 {
+    if tag.generation == 0 && tag.flags & flags::COUNTING == 0 {
         return;
     }
-    let amount = Amount { count: 0, up: tag.bytes_up, down: tag.bytes_down };
+    let amount = Amount { count: tag.packets, up: tag.bytes_up, down: tag.bytes_down };
+    tag.packets = 0;
     tag.bytes_up = 0;
     tag.bytes_down = 0;
-    settled(pod, tag, amount);
+    tag.flags &= !flags::COUNTING;
+    if amount.count | amount.up | amount.down != 0 {
+        settled(pod, tag, amount);
+    }
 }
 
 /// Adds to the flow of an admitted socket directly, after its totals were flushed.
@@ -95,14 +117,18 @@ pub(crate) fn flush(pod: &CurrentPod, tag: &mut SocketTag) {
 pub(crate) fn settled(pod: &CurrentPod, tag: &SocketTag, amount: Amount) {
     let audited = tag.flags & flags::AUDITED != 0;
     let (outcome, reason) =
-        if audited { (Outcome::Audited, tag.rule as u8) } else { (Outcome::Allowed, 0) };
+        if audited { (Outcome::Audited, tag.reason as u8) } else { (Outcome::Allowed, 0) };
     let key = key(tag, tag.peer, outcome, reason);
     count(pod, &key, tag, tag.rule, amount);
 }
 
-/// Counts bytes received on a flow that is already known.
+/// Counts bytes received by a socket that is not connected, on a flow that is already known.
 #[inline(always)]
 pub(crate) fn received(pod: &CurrentPod, tag: &SocketTag, peer: Endpoint, bytes: u64) {
+    if tag.flags & flags::COUNTING != 0 && tag.peer == peer {
+        add((&raw const tag.bytes_down).cast_mut(), bytes);
+        return;
+    }
     let key = key(tag, peer, Outcome::Allowed, 0);
     if let Some(flow) = FLOWS.get_value_ptr_mut(pod.slot, &key) {
         // SAFETY: a field of a live map value.

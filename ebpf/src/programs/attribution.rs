@@ -13,11 +13,17 @@ use weir_ebpf::{
 
 use crate::maps::{BLANK_PROCESS, OFFSETS, PROCESSES};
 
+/// The id of the running process, which is that of its thread group.
+#[inline(always)]
+pub(crate) fn current_tgid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
 /// Writes the running process into the tag, and remembers its binary and ancestry.
 #[inline(always)]
 pub(crate) fn sign(tag: &mut SocketTag) {
     let offsets = OFFSETS.load();
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let tgid = current_tgid();
     if offsets.usable == 0 {
         tag.process = ProcessKey { start_ns: 0, tgid, exec_id: 0 };
         tag.comm = bpf_get_current_comm().unwrap_or_default();
@@ -46,7 +52,7 @@ fn remember(key: &ProcessKey, task: u64, leader: u64, offsets: &KernelOffsets) {
     }
     let Some(blank) = BLANK_PROCESS.get(0) else { return };
     // A failed insert costs a name in a record, never a verdict.
-    let _ = PROCESSES.insert(key, blank, 0);
+    let _full = PROCESSES.insert(key, blank, 0);
     let Some(process) = PROCESSES.get_ptr_mut(key) else { return };
     // SAFETY: the kernel returned it for this run; only this path writes to an entry, and readers
     // wait for `ready`.
@@ -75,7 +81,7 @@ fn ancestors(process: &mut Process, leader: u64, offsets: &KernelOffsets) {
 }
 
 /// Walks from the executable's directory entry up to the root of the process, through mounts, as
-/// the kernel's `prepend_path` does (fs/d_path.c).
+/// the kernel's `prepend_path` does (`fs/d_path.c`).
 #[inline(always)]
 fn executable(process: &mut Process, task: u64, offsets: &KernelOffsets) {
     let mm: u64 = read(task, offsets.task_mm);

@@ -74,17 +74,16 @@ fn judge(ctx: *mut bpf_sock_addr, family: Family, call: Call) -> i32 {
     // they mix up is which of them is named.
     let tag = unsafe { &mut *tag };
     let destination = read_destination(ctx, family);
-    attribution::sign(tag);
-
     let is_connect = matches!(call, Call::Connect);
     // What was admitted ends here: with another connect, and with a send that names its own address. A
     // socket that is dissolved (AF_UNSPEC) meets no hook, and kept its admission for whatever it sent.
-    account::flush(&pod, tag);
-    tag.generation = 0;
+    if is_connect || tag.generation != 0 || tag.process.tgid != attribution::current_tgid() {
+        account::flush(&pod, tag);
+        tag.generation = 0;
+    }
+    attribution::sign(tag);
     if is_connect {
         tag.flags &= flags::INBOUND;
-        tag.bytes_up = 0;
-        tag.bytes_down = 0;
     }
     if destination.port == DNS_PORT && has_ports(destination.protocol) {
         return capture(ctx, family, &pod, tag, destination);
@@ -124,7 +123,8 @@ fn judge(ctx: *mut bpf_sock_addr, family: Family, call: Call) -> i32 {
         return REFUSE;
     }
     if has_ports(destination.protocol) {
-        admit(pod.state.generation, tag, destination, u32::from(reason as u8));
+        admit(pod.state.generation, tag, destination, pod.state.refusing_rule);
+        tag.reason = u32::from(reason as u8);
         tag.flags |= flags::AUDITED;
     }
     PASS

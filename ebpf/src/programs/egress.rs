@@ -78,9 +78,13 @@ pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
         }
         Ruling::Control => return PASS,
         Ruling::Allowed => {
-            let amount = Amount { count: 1, up: bytes, down: 0 };
-            let tag = tag.as_deref().unwrap_or(&UNKNOWN);
-            account::allowed(&pod, tag, packet.destination, verdict.rule, amount);
+            let (to, rule) = (packet.destination, verdict.rule);
+            if let Some(tag) = tag {
+                account::sent(&pod, tag, to, rule, bytes);
+            } else {
+                let amount = Amount { count: 1, up: bytes, down: 0 };
+                account::allowed(&pod, &UNKNOWN, to, rule, amount);
+            }
             return PASS;
         }
         Ruling::Refused => false,
@@ -142,7 +146,7 @@ fn remember_client(pod: &CurrentPod, tag: &SocketTag, packet: &Packet) {
     };
     if let Some(clients) = CLIENTS.get(pod.slot) {
         // Without room the query goes unanswered, which is closed.
-        let _ = clients.insert(packet.source, client, 0);
+        let _full = clients.insert(packet.source, client, 0);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 const PASS: i32 = 1;
 const DROP: i32 = 0;
 
-/// `TCP_LISTEN` (include/net/tcp_states.h).
+/// `TCP_LISTEN` (`include/net/tcp_states.h`).
 const TCP_LISTEN: u32 = 10;
 
 #[cgroup_skb(ingress)]
@@ -36,6 +36,7 @@ pub(crate) fn weir_ingress(ctx: SkBuffContext) -> i32 {
     {
         // A socket that was connected, disconnected and made to listen keeps its tag, and a socket that
         // it accepts inherits it: a connection from outside would pass as the old one.
+        account::flush(&pod, tag);
         tag.generation = 0;
     }
     let bytes = u64::from(ctx.skb.len());

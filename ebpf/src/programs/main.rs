@@ -11,6 +11,18 @@
     clippy::inline_always,
     reason = "a call in a kernel program costs stack and verifier state; the programs are one function each"
 )]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the macros hand each entry point its context by value"
+)]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "to name a field of a kernel structure and to read it once is one access, and one argument"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "sizes, codes and ports, which fit by their definition; a checked cast is a branch for the verifier"
+)]
 
 mod account;
 mod attribution;

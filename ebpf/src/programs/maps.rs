@@ -91,6 +91,10 @@ pub(crate) static OFFSETS: Global<KernelOffsets> = Global::new(KernelOffsets {
     mount_mountpoint: 0,
 });
 
+/// Not 0 where the kernel has `bpf_ktime_get_coarse_ns` (Linux 5.11); set by the agent before loading.
+#[unsafe(no_mangle)]
+pub(crate) static COARSE_CLOCK: Global<u32> = Global::new(0);
+
 /// What a program takes for its slot when its cgroup gives none. Zero, so that no slot is no pod; the
 /// benchmark sets it because `BPF_PROG_TEST_RUN` runs a program in no cgroup at all.
 #[unsafe(no_mangle)]

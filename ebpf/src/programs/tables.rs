@@ -1,13 +1,13 @@
 //! The verdict's tables, read from the pod's maps.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_ktime_get_coarse_ns};
 use weir_ebpf::{
     address::{Address, Endpoint},
     pod::{AllowEntry, Network, NetworkKey},
     verdict::Tables,
 };
 
-use crate::maps::{ALLOW, CurrentPod, NETWORKS};
+use crate::maps::{ALLOW, COARSE_CLOCK, CurrentPod, NETWORKS};
 
 impl Tables for CurrentPod {
     #[inline(always)]
@@ -34,9 +34,16 @@ impl Tables for CurrentPod {
     }
 }
 
-/// The monotonic clock, in nanoseconds.
+/// The monotonic clock, in nanoseconds, as of the last tick where the kernel gives that (up to 10 ms
+/// ago): lifetimes are seconds, and reading the precise one costs as much as a table lookup.
 #[inline(always)]
 pub(crate) fn now_ns() -> u64 {
-    // SAFETY: the helper takes nothing.
-    unsafe { bpf_ktime_get_ns() }
+    if COARSE_CLOCK.load() != 0 {
+        // SAFETY: the helper takes nothing. Where the kernel lacks it, the verifier knows that this is
+        // never reached.
+        unsafe { bpf_ktime_get_coarse_ns() }
+    } else {
+        // SAFETY: the helper takes nothing.
+        unsafe { bpf_ktime_get_ns() }
+    }
 }

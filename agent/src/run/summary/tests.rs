@@ -1,11 +1,24 @@
 //! The table from accounts.
 
-use std::time::SystemTime;
+use std::{
+    sync::{Arc, LazyLock},
+    time::SystemTime,
+};
 
 use weir_ebpf::{address::protocol, flow::Outcome, pod::PodCounters, reason::Reason};
 
 use super::{bytes, printable, render};
-use crate::{attribution::Identity, pod::records::Account, policy::Profile};
+use crate::{
+    attribution::Identity,
+    pod::records::Account,
+    policy::{Profile, RuleIndex},
+};
+
+static PROFILE: LazyLock<Arc<Profile>> = LazyLock::new(|| {
+    let text = "apiVersion: weir.dev/v1\nkind: EgressProfile\nmetadata: { name: test }\n\
+                spec:\n  allow:\n    - { id: web, domains: [a.example.com] }\n";
+    Arc::new(Profile::from_yaml("test.yaml", text).unwrap())
+});
 
 fn account(host: Option<&str>, outcome: Outcome) -> Account {
     Account {
@@ -16,7 +29,8 @@ fn account(host: Option<&str>, outcome: Outcome) -> Account {
         port: 443,
         outcome,
         reason: (outcome != Outcome::Allowed).then_some(Reason::DirectIpNoDns),
-        rule: "web".to_owned(),
+        profile: Arc::clone(&PROFILE),
+        rule: RuleIndex(0),
         count: 1,
         bytes_up: 100,
         bytes_down: 2048,
