@@ -1,7 +1,13 @@
-//! Forwards what the kernel programs log, in builds that let them.
+//! Forwards what the kernel programs log, in builds that let them: `WEIR_LOG=debug` shows it.
+
+use std::os::fd::AsFd as _;
 
 use aya::Ebpf;
 use aya_log::EbpfLogger;
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 
 /// Forwards until the process ends, to the `log` facade. What cannot be forwarded is said once.
 pub(super) fn forward(programs: &mut Ebpf) {
@@ -10,8 +16,14 @@ pub(super) fn forward(programs: &mut Ebpf) {
             let forwarded =
                 std::thread::Builder::new().name("weir-bpf-log".to_owned()).spawn(move || {
                     loop {
-                        logger.flush();
-                        std::thread::park_timeout(std::time::Duration::from_millis(50));
+                        let mut ring = [PollFd::new(logger.as_fd(), PollFlags::POLLIN)];
+                        match poll(&mut ring, PollTimeout::NONE) {
+                            Ok(_) | Err(Errno::EINTR) => logger.flush(),
+                            Err(error) => {
+                                tracing::warn!(%error, "the programs' log cannot be waited for");
+                                return;
+                            }
+                        }
                     }
                 });
             if let Err(error) = forwarded {
