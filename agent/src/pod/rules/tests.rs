@@ -6,10 +6,11 @@ use super::{ProfileHistory, number};
 use crate::policy::{Profile, RuleIndex};
 
 fn profile(name: &str, rules: &[&str]) -> Arc<Profile> {
-    let rules: String = rules
+    let rules: Vec<String> = rules
         .iter()
         .map(|id| format!("    - {{ id: {id}, domains: [{id}.example.com] }}\n"))
         .collect();
+    let rules = rules.concat();
     let text = format!(
         "apiVersion: weir.dev/v1\nkind: EgressProfile\nmetadata: {{ name: {name} }}\nspec:\n  allow:\n{rules}"
     );
