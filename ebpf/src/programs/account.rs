@@ -64,6 +64,8 @@ pub(crate) fn sent(pod: &CurrentPod, tag: &mut SocketTag, peer: Endpoint, rule: 
     flush(pod, tag);
     allowed(pod, tag, peer, rule, Amount { count: 1, up: bytes, down: 0 });
     if tag.flags & flags::RELEASED == 0 {
+        // A stale admission was for another peer: it must never be renewed for this one.
+        tag.generation = 0;
         tag.peer = peer;
         tag.rule = rule;
         tag.flags = tag.flags & !flags::AUDITED | flags::COUNTING;
