@@ -167,3 +167,35 @@ fn names_are_compared_as_dns_does() -> Result<()> {
     }
     Ok(())
 }
+
+/// Asks `server` for `files.example.com` on a socket that is not connected, on one that is, and over
+/// TCP; prints who seems to have answered.
+const WHO_ANSWERS: &str = "
+import socket, sys
+server = sys.argv[1]
+family = socket.AF_INET6 if ':' in server else socket.AF_INET
+query = bytes.fromhex('00010100000100000000000005') + b'files' + b'\\x07example\\x03com\\x00' + bytes([0, 1, 0, 1])
+s = socket.socket(family, socket.SOCK_DGRAM)
+s.settimeout(5)
+s.sendto(query, (server, 53))
+print(s.recvfrom(512)[1][0])
+for kind in socket.SOCK_DGRAM, socket.SOCK_STREAM:
+    s = socket.socket(family, kind)
+    s.settimeout(5)
+    s.connect((server, 53))
+    print(s.getpeername()[0])
+";
+
+#[test]
+fn the_server_that_was_asked_seems_to_answer() -> Result<()> {
+    let lab = Lab::new()?;
+    let weir = lab.weir().profile(&Profile::deny_all().domains(&["files.example.com"]).text())?;
+    for server in addresses::FOREIGN.both() {
+        let server = server.to_string();
+        let outcome =
+            weir.run(&["/usr/bin/python3", "-c", WHO_ANSWERS, &server])?.expect_code(0)?;
+        let answered: Vec<&str> = outcome.output.stdout.lines().collect();
+        ensure!(answered == [server.as_str(); 3], "{}", outcome.describe());
+    }
+    Ok(())
+}
