@@ -168,8 +168,8 @@ fn names_are_compared_as_dns_does() -> Result<()> {
     Ok(())
 }
 
-/// Asks `server` for `files.example.com` on a socket that is not connected, on one that is, and over
-/// TCP; prints who seems to have answered.
+/// Asks `server` for `files.example.com` on a socket that is not connected and prints who seems to have
+/// answered; then who the peer of a connected socket seems to be, over UDP and over TCP.
 const WHO_ANSWERS: &str = "
 import socket, sys
 server = sys.argv[1]

@@ -128,7 +128,10 @@ impl<P: Pod> Session<P> {
     /// Asks upstream and answers into `out`; `false` if the session ended meanwhile.
     pub(super) async fn resume(&self, pending: &Pending<P::Client>, out: &mut Vec<u8>) -> bool {
         let Pending { request, client, limit, .. } = pending;
-        let max_ttl = self.pod.profile().dns().max_ttl;
+        let max_ttl = {
+            let Some(_open) = self.enter() else { return false };
+            self.pod.profile().dns().max_ttl
+        };
         let entry = self.resolver.ask(request.name(), request.qtype, request.key(), max_ttl).await;
         let Some(_open) = self.enter() else { return false };
         let ready = Some(&entry);

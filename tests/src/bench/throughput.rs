@@ -1,8 +1,8 @@
 //! TCP throughput over veth, by iperf3, one stream and eight.
 //!
-//! Both ends keep to one CPU, so that throughput is what a byte costs in CPU time. On a CPU each, a
-//! third of the sender's time goes into waking the other (in a virtual machine each wakeup leaves it),
-//! and how many packets share a wakeup moves the result by 20 % and more, with weir or without.
+//! Both ends keep to one CPU, so that throughput is what a byte costs in CPU time. On a CPU each,
+//! who does the receiver's softirq work and how many packets share a wakeup moves the result by 20 % and
+//! more from run to run, without weir too.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn row(ground: &Ground, streams: &str) -> Result<Row> {
         guarded.push(gigabits(&weir.run(&argv)?.expect_code(0)?.output.stdout)?);
     }
     Ok(Row {
-        name: format!("TCP throughput, {streams} stream(s)"),
+        name: format!("TCP throughput on one CPU, {streams} stream(s)"),
         unit: "Gbit/s",
         value: median(guarded),
         against: Some(("no weir", median(plain))),
