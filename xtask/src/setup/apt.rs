@@ -12,7 +12,8 @@ use crate::shell::{self, ask, say};
 /// Asked by invoke-rc.d before a package starts its service; 101 forbids (Debian policy 9.3.3).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// Services that come with the packages and that nobody asked for.
-const SERVICES: [&str; 3] = ["unbound.service", "nscd.service", "iperf3.service"];
+const SERVICES: [&str; 4] =
+    ["unbound.service", "nscd.service", "iperf3.service", "containerd.service"];
 
 /// Installs `names`, from `suite` where one is given.
 pub(super) fn install(names: &[String], suite: Option<&str>) -> Result<()> {

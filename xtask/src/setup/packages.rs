@@ -16,19 +16,28 @@ enum Sign {
 use Sign::{File, Program};
 
 /// Package, sign. A tool that somebody installed in another way is good enough.
-const NEEDED: [(&str, Sign); 23] = [
+const NEEDED: [(&str, Sign); 32] = [
     // Building: C for ring and the test programs, C++ for libFuzzer.
     ("gcc", Program("cc")),
     ("g++", Program("c++")),
     ("libc6-dev", File("/usr/include/stdio.h")),
     ("linux-libc-dev", File("/usr/include/linux/bpf.h")),
     ("ca-certificates", File("/etc/ssl/certs/ca-certificates.crt")),
+    // The interfaces of containerd and CRI, and nftables by netlink.
+    ("protobuf-compiler", Program("protoc")),
+    ("libnftnl-dev", File("/usr/include/libnftnl/table.h")),
+    ("libmnl-dev", File("/usr/include/libmnl/libmnl.h")),
+    ("pkg-config", Program("pkg-config")),
     // The lab.
     ("iproute2", Program("ip")),
     ("util-linux", Program("nsenter")),
     ("procps", Program("ps")),
     ("nftables", Program("nft")),
     ("unbound", Program("unbound")),
+    ("containerd", Program("containerd")),
+    ("runc", Program("runc")),
+    ("containernetworking-plugins", File("/usr/lib/cni/bridge")),
+    ("busybox-static", Program("busybox")),
     // Real clients.
     ("curl", Program("curl")),
     ("git", Program("git")),
@@ -41,6 +50,7 @@ const NEEDED: [(&str, Sign); 23] = [
     ("libcap2-bin", Program("capsh")),
     ("bpftool", Program("bpftool")),
     ("strace", Program("strace")),
+    ("tcpdump", Program("tcpdump")),
     ("iperf3", Program("iperf3")),
     ("dnsperf", Program("dnsperf")),
     ("dnsmasq-base", Program("dnsmasq")),
