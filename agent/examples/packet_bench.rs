@@ -36,14 +36,16 @@ impl Bench {
     /// A pod that allows `entries` endpoints and one network.
     fn new(sockets: Sockets, entries: u32) -> anyhow::Result<Self> {
         let options = LoadOptions { slot_without_cgroup: FIRST_SLOT, sockets };
-        let (datapath, _ring) = Datapath::load_with(options)?;
+        let (datapath, _ring) = Datapath::load_with(options, None)?;
         let limits = PodLimits::default();
         let limits = PodLimits { entries: limits.entries.max(entries), ..limits };
         let slot = datapath.prepare_slot(limits)?;
         ensure!(slot.number() == FIRST_SLOT, "the first pod got slot {}", slot.number());
-        slot.allow((0..entries).map(endpoint).map(|endpoint| {
-            (endpoint, AllowEntry { expires_ns: u64::MAX, ..AllowEntry::default() })
-        }))?;
+        slot.allow(
+            (0..entries)
+                .map(endpoint)
+                .map(|endpoint| (endpoint, AllowEntry { expires: u32::MAX, rule: 0 })),
+        )?;
         let mut network = Network { count: 1, ..Network::default() };
         if let Some(port) = network.ports.first_mut() {
             *port = NetworkPort { port: PORT, protocol: protocol::TCP, ..NetworkPort::default() };
@@ -67,7 +69,7 @@ impl Bench {
 
     fn time(&self, frame: Frame<'_>, passes: bool) -> anyhow::Result<u128> {
         let timing = self.datapath.measure_egress(frame, REPEAT).context("running weir_egress")?;
-        checked(timing, passes)
+        checked(timing, u32::from(passes))
     }
 }
 
@@ -83,8 +85,8 @@ fn endpoint(index: u32) -> Endpoint {
     Endpoint::new(address(ip), protocol::TCP, PORT)
 }
 
-fn checked(timing: Timing, passes: bool) -> anyhow::Result<u128> {
-    ensure!(timing.passed == passes, "the packet was judged wrongly: {timing:?}");
+fn checked(timing: Timing, expected: u32) -> anyhow::Result<u128> {
+    ensure!(timing.result == expected, "the packet was judged wrongly: {timing:?}");
     Ok(timing.per_run.as_nanos())
 }
 
@@ -127,7 +129,7 @@ fn main() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for _ in 0..rounds {
         let line = serde_json::json!({
-            "plain": checked(plain.measure(on(&v4), REPEAT)?, true)?,
+            "plain": checked(plain.measure(on(&v4), REPEAT)?, 1)?,
             "admitted_v4": admitted.time(on(&v4), true)?,
             "admitted_v6": admitted.time(on(&v6), true)?,
             "allowed_v4": few.time(on(&v4), true)?,

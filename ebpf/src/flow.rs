@@ -109,3 +109,27 @@ pub struct Client {
 }
 
 const _: () = assert!(size_of::<Client>() == 64);
+
+/// A flow on the wire: both ends of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct WireKey {
+    /// Where it comes from.
+    pub source: Endpoint,
+    /// Where it goes.
+    pub destination: Endpoint,
+}
+
+const _: () = assert!(size_of::<WireKey>() == 40);
+
+/// What the second layer remembers of a flow that the allow entries admitted, so that it outlives them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct WireFlow {
+    /// Policy generation under which it was admitted.
+    pub generation: u32,
+    /// Number of the rule.
+    pub rule: u32,
+}
+
+const _: () = assert!(size_of::<WireFlow>() == 8);

@@ -7,6 +7,9 @@ use crate::address::{Address, Endpoint};
 /// How many pods one set of programs serves; slot 0 is never used and means "deny everything".
 pub const SLOTS: usize = 256;
 
+/// Whoever connects here asks whether enforcement is in place (192.0.2.1: RFC 5737, TEST-NET-1).
+pub const SENTINEL: Address = Address::from_v4_be(0xc000_0201_u32.to_be());
+
 /// Ports that one trusted network may hold (the union over all networks that cover it).
 pub const PORTS_PER_NETWORK: usize = 16;
 
@@ -44,22 +47,33 @@ pub mod flags {
     pub const BLOCK_METADATA: u32 = 1 << 2;
     /// Refuse port 853 ahead of every rule.
     pub const BLOCK_DOT: u32 = 1 << 3;
+    /// The pod has a network namespace of its own: its loopback device and its inner networks lead
+    /// nowhere else, and what leaves is judged again on the wire.
+    pub const OWN_NETNS: u32 = 1 << 4;
+    /// Every layer that this pod is to have is in place: the sentinel is answered.
+    pub const PROVEN: u32 = 1 << 5;
 }
 
-/// What the allow map holds for an endpoint.
+/// What the allow map holds for an endpoint: two words, because there are thousands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct AllowEntry {
-    /// End of life on the monotonic clock, in nanoseconds. An entry past it admits nothing new; it
+    /// End of life on the monotonic clock, in [`ticks`]. An entry past it admits nothing new; it
     /// stays so that a reload can tell a revoked socket from one whose answer merely aged.
-    pub expires_ns: u64,
+    pub expires: u32,
     /// Number of the rule.
     pub rule: u32,
-    /// Always zero.
-    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<AllowEntry>() == 16);
+const _: () = assert!(size_of::<AllowEntry>() == 8);
+
+/// A moment on the monotonic clock in units of 2^28 ns (268 ms), which a word holds for 36 years.
+#[inline(always)]
+#[must_use]
+pub const fn ticks(ns: u64) -> u32 {
+    let ticks = ns >> 28;
+    if ticks > u32::MAX as u64 { u32::MAX } else { ticks as u32 }
+}
 
 /// What the network trie is searched for: a pod's bank, then the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,13 +167,15 @@ pub struct PodCounters {
     pub lost_flows: u64,
     /// Socket storage that the kernel would not give: refused, whatever the policy says.
     pub no_storage: u64,
+    /// Processes whose binary and ancestry found no room.
+    pub lost_processes: u64,
     /// Start of the current one-second window of the event share, monotonic nanoseconds.
     pub window_ns: u64,
     /// Events written in this window.
     pub window_events: u64,
 }
 
-const _: () = assert!(size_of::<PodCounters>() == 56);
+const _: () = assert!(size_of::<PodCounters>() == 64);
 
 /// Events that one pod may write in a second, so that no pod hides another's.
 pub const EVENTS_PER_WINDOW: u64 = 1024;

@@ -67,4 +67,6 @@ pub mod flags {
     /// Not connected: [`super::SocketTag::peer`] is where its last packet was allowed to go, and the
     /// running account is of that. Never together with an admission.
     pub const COUNTING: u32 = 1 << 4;
+    /// The second layer remembers where the packets of this connection really go.
+    pub const WIRED: u32 = 1 << 5;
 }

@@ -8,7 +8,7 @@
 use crate::{
     address::{Address, Endpoint, protocol},
     packet::{Packet, Shape},
-    pod::{AllowEntry, Network, PodState, flags, network_flags},
+    pod::{AllowEntry, Network, PodState, flags, network_flags, ticks},
     reason::Reason,
 };
 
@@ -89,7 +89,8 @@ impl Verdict {
     }
 }
 
-/// Judges a packet that leaves the pod. `on_loopback` says that it leaves by the loopback device.
+/// Judges a packet that a socket of the pod sends. `on_loopback` says that it leaves by the loopback
+/// device.
 #[inline(always)]
 pub fn judge_packet(
     pod: &PodState,
@@ -101,7 +102,7 @@ pub fn judge_packet(
     let destination = &packet.destination;
     // 1. Loopback and own addresses. The device is asked for too: bound to another device, a packet
     // to a loopback address does reach the wire.
-    if on_loopback && is_local(&destination.address, tables) {
+    if on_loopback && (has_own_netns(pod) || is_local(&destination.address, tables)) {
         return Verdict::pass(Ruling::Local);
     }
     // 2. Hard blocks.
@@ -125,7 +126,7 @@ pub fn judge_packet(
             {
                 return Verdict::pass(Ruling::Control);
             }
-            judge_endpoint(destination, tables)
+            judge_inside(pod, destination, tables)
         }
         // 6. What is left passes only as the network's own working, and only from the kernel's sockets:
         // a raw socket could write the same headers over data of its own.
@@ -135,6 +136,71 @@ pub fn judge_packet(
             Verdict::pass(Ruling::Control)
         }
         Shape::PathMtu if matches!(admission, Admission::Kernel) => Verdict::pass(Ruling::Control),
+        Shape::Fragment => Verdict::refused(Reason::Unparsable),
+        _ => Verdict::refused(Reason::ProtocolNotAllowed),
+    }
+}
+
+/// What the second layer may know of a packet that has left the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// Nothing: its addresses alone speak for it.
+    Stranger,
+    /// Sent by a socket of the pod that was admitted, to the very address it is connected to.
+    Admitted,
+    /// Of a flow that the allow entries admitted before, under the current policy.
+    Known,
+    /// TCP, and not the first packet of a connection.
+    Reply,
+}
+
+/// Judges a packet on the wire, outside the pod. Nothing that happens inside counts here: no loopback,
+/// no address of the pod's own, no word of a socket but of the one that the packet still belongs to.
+///
+/// A path-MTU message is judged by `quoted`, the sender of the packet that it quotes.
+#[inline(always)]
+pub fn judge_wire(
+    pod: &PodState,
+    packet: &Packet,
+    passage: Passage,
+    quoted: Option<Endpoint>,
+    tables: &impl Tables,
+) -> Verdict {
+    let destination = &packet.destination;
+    if let Some(reason) = hard_block(pod, destination) {
+        return Verdict::hard(reason);
+    }
+    if matches!(packet.shape, Shape::Unparsable) {
+        return Verdict::refused(Reason::Unparsable);
+    }
+    if matches!(passage, Passage::Admitted | Passage::Known) {
+        return Verdict::pass(Ruling::Admitted);
+    }
+    match packet.shape {
+        Shape::Transport | Shape::Echo => {
+            // Whoever may connect to the pod learns what it answers: a packet that could only be an answer
+            // tells him no more.
+            if matches!(passage, Passage::Reply)
+                && let Some(network) = tables.network(&destination.address)
+                && network.flags & network_flags::INBOUND != 0
+            {
+                return Verdict::pass(Ruling::Control);
+            }
+            judge_endpoint(destination, tables)
+        }
+        Shape::LinkControl if destination.address.is_v6_link_scope() => {
+            Verdict::pass(Ruling::Control)
+        }
+        Shape::PathMtu => match quoted {
+            Some(sender) if sender.address == destination.address => {
+                let verdict = judge_endpoint(&sender, tables);
+                match verdict.ruling {
+                    Ruling::Allowed => Verdict::pass(Ruling::Control),
+                    _ => Verdict::refused(Reason::ProtocolNotAllowed),
+                }
+            }
+            _ => Verdict::refused(Reason::ProtocolNotAllowed),
+        },
         Shape::Fragment => Verdict::refused(Reason::Unparsable),
         _ => Verdict::refused(Reason::ProtocolNotAllowed),
     }
@@ -165,11 +231,25 @@ pub fn readmit(pod: &PodState, peer: &Endpoint, tables: &impl Tables) -> Option<
     tables.network(&peer.address).and_then(|network| network.rule_for(peer))
 }
 
+/// [`judge_endpoint`] for a packet that has not left the pod yet: it may be for an inner network, which
+/// the second layer stands behind.
+#[inline(always)]
+fn judge_inside(pod: &PodState, endpoint: &Endpoint, tables: &impl Tables) -> Verdict {
+    let verdict = judge_endpoint(endpoint, tables);
+    if matches!(verdict.ruling, Ruling::Refused)
+        && has_own_netns(pod)
+        && is_own(&endpoint.address, tables)
+    {
+        return Verdict::pass(Ruling::Local);
+    }
+    verdict
+}
+
 #[inline(always)]
 fn judge_endpoint(endpoint: &Endpoint, tables: &impl Tables) -> Verdict {
     let entry = tables.allow(endpoint);
     if let Some(entry) = entry
-        && entry.expires_ns > tables.now_ns()
+        && entry.expires > ticks(tables.now_ns())
     {
         return Verdict::allowed(entry.rule);
     }
@@ -191,9 +271,18 @@ fn judge_endpoint(endpoint: &Endpoint, tables: &impl Tables) -> Verdict {
 }
 
 #[inline(always)]
+const fn has_own_netns(pod: &PodState) -> bool {
+    pod.flags & flags::OWN_NETNS != 0
+}
+
+#[inline(always)]
 fn is_local(address: &Address, tables: &impl Tables) -> bool {
-    address.is_loopback()
-        || tables.network(address).is_some_and(|network| network.flags & network_flags::OWN != 0)
+    address.is_loopback() || is_own(address, tables)
+}
+
+#[inline(always)]
+fn is_own(address: &Address, tables: &impl Tables) -> bool {
+    tables.network(address).is_some_and(|network| network.flags & network_flags::OWN != 0)
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use weir_ebpf::process::{Ancestor, COMM_BYTES, Process, ProcessKey};
 
-use crate::datapath::Datapath;
+use crate::datapath::slot::Slot;
 
 /// A process as records show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,12 +23,12 @@ pub struct Identity {
 /// below it: they are weir's own.
 #[must_use]
 pub fn identify(
-    datapath: &Datapath,
+    slot: &Slot,
     key: ProcessKey,
     comm: [u8; COMM_BYTES],
     root: Option<u32>,
 ) -> Identity {
-    let remembered = datapath.process(key);
+    let remembered = slot.process(key);
     let comm = text(&comm);
     let binary = remembered.as_ref().and_then(binary).or_else(|| binary_of_live(key));
     let mut ancestry: Vec<String> = remembered

@@ -42,6 +42,15 @@ pub enum DatapathError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The second layer could not be attached.
+    #[error("guarding the device with index {device}")]
+    Wire {
+        /// The device.
+        device: u32,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
     /// A link or map could not be pinned.
     #[error("pinning {}", path.display())]
     Pin {

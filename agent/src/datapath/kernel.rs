@@ -3,7 +3,7 @@
 use aya::Pod;
 use weir_ebpf::{
     address::Endpoint,
-    flow::{Client, Event, Flow, FlowKey},
+    flow::{Client, Event, Flow, FlowKey, WireFlow, WireKey},
     pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState},
     process::{KernelOffsets, Process, ProcessKey},
     socket::SocketTag,
@@ -50,6 +50,8 @@ shared!(
     Process,
     ProcessKey,
     SocketTag,
+    WireFlow,
+    WireKey,
 );
 
 /// Reads a shared type from bytes that the kernel wrote; `None` when there are too few.

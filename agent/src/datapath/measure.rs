@@ -1,4 +1,4 @@
-//! Times the egress program by `BPF_PROG_TEST_RUN`, for the benchmark.
+//! Times the programs that see packets by `BPF_PROG_TEST_RUN`, for the benchmark.
 //!
 //! The kernel makes the packet and a socket for it, then runs the program on them many times in a row.
 //! What it does around each run costs the same for every program, so a program that only returns is
@@ -13,7 +13,7 @@ use std::{
 use aya::programs::Program;
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_type};
 
-use super::{attach::lock, object::Datapath};
+use super::{attach::lock, object::Datapath, syscall::bpf};
 
 /// `r0 = 1; exit`, as the kernel's 8-byte instructions (RFC 9669 §3).
 const PASS: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 1, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
@@ -33,8 +33,8 @@ pub struct Frame<'a> {
 /// What the runs gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Whether the program let the packet pass.
-    pub passed: bool,
+    /// What the program returned.
+    pub result: u32,
     /// The kernel's average over the runs.
     pub per_run: Duration,
 }
@@ -90,6 +90,22 @@ impl Datapath {
     }
 }
 
+impl Datapath {
+    /// Runs the program of the second layer `repeat` times, on a packet that comes in by a device whose slot
+    /// is known.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said; `EINTR` when a signal came in between.
+    pub fn measure_wire(&self, frame: Frame<'_>, repeat: u32) -> io::Result<Timing> {
+        let programs = lock(&self.programs);
+        let Some(Program::SchedClassifier(program)) = programs.program("weir_wire") else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        run(program.fd().map_err(io::Error::other)?.as_fd(), frame, repeat)
+    }
+}
+
 fn run(program: BorrowedFd<'_>, frame: Frame<'_>, repeat: u32) -> io::Result<Timing> {
     let mut context = [0_u32; CONTEXT_WORDS];
     if let Some(ifindex) = context.last_mut() {
@@ -108,7 +124,7 @@ fn run(program: BorrowedFd<'_>, frame: Frame<'_>, repeat: u32) -> io::Result<Tim
     // SAFETY: the request's type is the command's, and its pointers outlive the call.
     unsafe { bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut request) }?;
     Ok(Timing {
-        passed: request.result == 1,
+        result: request.result,
         per_run: Duration::from_nanos(u64::from(request.nanoseconds)),
     })
 }
@@ -147,20 +163,4 @@ struct RunRequest {
     context_out_bytes: u32,
     context: u64,
     context_out: u64,
-}
-
-/// The system call.
-///
-/// # Safety
-///
-/// `T` must be a prefix of `union bpf_attr` as the command defines it, and its pointers valid.
-unsafe fn bpf<T>(command: bpf_cmd, request: &mut T) -> io::Result<i32> {
-    // SAFETY: the kernel reads and writes no more than the size that it is given.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command as u32, std::ptr::from_mut(request), size_of::<T>())
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    i32::try_from(result).map_err(io::Error::other)
 }

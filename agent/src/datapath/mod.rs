@@ -18,8 +18,11 @@ mod kernel;
 mod maps;
 pub mod measure;
 pub mod object;
+mod outer;
 pub mod probe;
 pub mod slot;
+mod syscall;
+pub mod wire;
 
 pub use error::DatapathError;
 pub use object::Datapath;

@@ -1,14 +1,20 @@
 //! Loads the kernel programs once, and holds the tables that all pods share.
 
-use std::sync::Mutex;
+use std::{
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, RingBuf},
+    maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf},
 };
 use weir_ebpf::{
     address::Endpoint,
-    flow::{Client, Flow, FlowKey},
+    flow::{Client, Flow, FlowKey, WireFlow, WireKey},
     pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState},
     process::{KernelOffsets, Process, ProcessKey},
 };
@@ -18,7 +24,9 @@ use super::{
     btf,
     error::DatapathError,
     kernel::Kernel,
+    outer::PodMaps,
     probe::{HelperKind, Probe, ProgramKind, Support},
+    wire,
 };
 
 /// The object that `build.rs` made.
@@ -27,27 +35,49 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
 /// Where the running kernel describes its own types.
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
-pub(super) type AllowMap = HashMap<MapData, Kernel<Endpoint>, Kernel<AllowEntry>>;
-pub(super) type FlowMap = HashMap<MapData, Kernel<FlowKey>, Kernel<Flow>>;
-pub(super) type ClientMap = HashMap<MapData, Kernel<Endpoint>, Kernel<Client>>;
+/// The tables that outlive the agent where they are pinned, by their names in the object.
+const SHARED: [&str; 13] = [
+    "PODS",
+    "COUNTERS",
+    "ALLOW",
+    "FLOWS",
+    "PROCESSES",
+    "WIRE_FLOWS",
+    "WIRES",
+    "CLIENTS",
+    "NETWORKS",
+    "SLOT",
+    "TAGS",
+    "EVENTS",
+    "BLANK_PROCESS",
+];
 
 /// The loaded programs and their shared tables.
 pub struct Datapath {
     pub(super) programs: Mutex<Ebpf>,
     pub(super) tables: Mutex<Tables>,
     pub(super) counters: Array<MapData, Kernel<PodCounters>>,
-    pub(super) processes: HashMap<MapData, Kernel<ProcessKey>, Kernel<Process>>,
+    pub(super) pod_maps: AllPodMaps,
+    /// Generations are given once for all pods: a socket of one pod means nothing to another.
+    last_generation: AtomicU32,
+}
+
+/// What pods have tables of their own for.
+pub(super) struct AllPodMaps {
+    pub(super) allow: PodMaps<Endpoint, AllowEntry>,
+    pub(super) flows: PodMaps<FlowKey, Flow>,
+    pub(super) processes: PodMaps<ProcessKey, Process>,
+    pub(super) wire_flows: PodMaps<WireKey, WireFlow>,
+    pub(super) clients: PodMaps<Endpoint, Client>,
 }
 
 /// Tables that are written when a pod comes, changes or goes.
 pub(super) struct Tables {
     pub(super) pods: Array<MapData, Kernel<PodState>>,
     pub(super) counters: Array<MapData, Kernel<PodCounters>>,
-    pub(super) allow: ArrayOfMaps<MapData, AllowMap>,
-    pub(super) flows: ArrayOfMaps<MapData, FlowMap>,
-    pub(super) clients: ArrayOfMaps<MapData, ClientMap>,
     pub(super) networks: LpmTrie<MapData, Kernel<NetworkKey>, Kernel<Network>>,
     pub(super) slots: CgroupSlots,
+    pub(super) wires: HashMap<MapData, u32, u32>,
     pub(super) taken: Vec<bool>,
 }
 
@@ -96,7 +126,17 @@ impl Datapath {
     ///
     /// When the kernel refuses a program or a map; the source says which and why.
     pub fn load() -> Result<(Self, RingBuf<MapData>), DatapathError> {
-        Self::load_with(LoadOptions::default())
+        Self::load_with(LoadOptions::default(), None)
+    }
+
+    /// [`Self::load`] with tables that are pinned in a folder of bpffs, or will be: what an earlier agent left
+    /// in them holds on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn load_pinned(tables: &Path) -> Result<(Self, RingBuf<MapData>), DatapathError> {
+        Self::load_with(LoadOptions::default(), Some(tables))
     }
 
     /// [`Self::load`] with the benchmark's switches.
@@ -104,23 +144,33 @@ impl Datapath {
     /// # Errors
     ///
     /// As [`Self::load`].
-    pub fn load_with(options: LoadOptions) -> Result<(Self, RingBuf<MapData>), DatapathError> {
+    pub fn load_with(
+        options: LoadOptions,
+        pins: Option<&Path>,
+    ) -> Result<(Self, RingBuf<MapData>), DatapathError> {
         let offsets = Kernel(kernel_offsets());
         let sockets = options.sockets as u32;
         let coarse_clock = Probe::Helper(ProgramKind::CgroupSkb, HelperKind::KtimeGetCoarseNs);
         let coarse_clock = u32::from(coarse_clock.run() == Support::Yes);
-        let mut programs = EbpfLoader::new()
+        let chooses_errno = u32::from(chooses_errno());
+        let mut loader = EbpfLoader::new();
+        for name in SHARED.into_iter().filter(|_| pins.is_some()) {
+            loader.map_pin_path(name, pins.unwrap_or(Path::new("")).join(name));
+        }
+        let mut programs = loader
             // The object holds no CO-RE relocations: the kernel's types need not be parsed a second time.
             .btf(None)
             .override_global("OFFSETS", &offsets, true)
             .override_global("SLOT_WITHOUT_CGROUP", &options.slot_without_cgroup, true)
             .override_global("COARSE_CLOCK", &coarse_clock, true)
+            .override_global("CHOOSES_ERRNO", &chooses_errno, true)
             .override_global("SOCKETS", &sockets, true)
             .load(OBJECT)
             .map_err(|source| DatapathError::Load(Box::new(source)))?;
         for hook in &HOOKS {
             hook.load(&mut programs)?;
         }
+        wire::load(&mut programs)?;
 
         #[cfg(feature = "debug-log")]
         super::debug_log::forward(&mut programs);
@@ -130,33 +180,62 @@ impl Datapath {
         // Two handles on one array: readers of counters do not wait for writers of tables.
         let counters = maps.take("COUNTERS")?;
         let counters_again = reopen(&counters)?;
+        let pods: Array<MapData, Kernel<PodState>> = typed(maps.take("PODS")?)?;
+        let states: Vec<PodState> = (0..pods.len())
+            .map(|slot| pods.get(&slot, 0).map(|state| state.0).unwrap_or_default())
+            .collect();
+        let last_generation = states.iter().map(|state| state.generation).max().unwrap_or(0);
         let tables = Tables {
-            pods: typed(maps.take("PODS")?)?,
+            pods,
             counters: typed(counters)?,
-            allow: typed(maps.take("ALLOW")?)?,
-            flows: typed(maps.take("FLOWS")?)?,
-            clients: typed(maps.take("CLIENTS")?)?,
             networks: typed(maps.take("NETWORKS")?)?,
             slots: typed(maps.take("SLOT")?)?,
-            // Slot 0 is nobody's.
-            taken: (0..weir_ebpf::pod::SLOTS).map(|slot| slot == 0).collect(),
+            wires: typed(maps.take("WIRES")?)?,
+            // Slot 0 is nobody's; what an earlier agent had in use stays so until somebody decides.
+            taken: states
+                .iter()
+                .enumerate()
+                .map(|(slot, state)| slot == 0 || state.flags != 0)
+                .collect(),
         };
-        let processes = typed(maps.take("PROCESSES")?)?;
+        let pod_maps = AllPodMaps {
+            allow: PodMaps::new(maps.take("ALLOW")?)?,
+            flows: PodMaps::new(maps.take("FLOWS")?)?,
+            processes: PodMaps::new(maps.take("PROCESSES")?)?,
+            wire_flows: PodMaps::new(maps.take("WIRE_FLOWS")?)?,
+            clients: PodMaps::new(maps.take("CLIENTS")?)?,
+        };
         let datapath = Self {
             programs: Mutex::new(programs),
             tables: Mutex::new(tables),
             counters: typed(counters_again)?,
-            processes,
+            pod_maps,
+            last_generation: AtomicU32::new(last_generation),
         };
         Ok((datapath, ring))
     }
 
-    /// What was remembered of a process, while the table still holds it.
+    /// A policy generation that no pod has had; never 0.
     #[must_use]
-    pub fn process(&self, key: ProcessKey) -> Option<Process> {
-        let process = self.processes.get(&Kernel(key), 0).ok()?.0;
-        (process.ready == 1).then_some(process)
+    pub fn next_generation(&self) -> u32 {
+        loop {
+            let next = self.last_generation.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            if next != 0 {
+                return next;
+            }
+        }
     }
+
+    /// Whether the sentinel is answered with an errno of its own ([`chooses_errno`]).
+    #[must_use]
+    pub fn refusal_errno() -> &'static str {
+        if chooses_errno() { "ENOANO" } else { "EPERM" }
+    }
+}
+
+/// Whether the address hooks of this kernel may choose the errno of a refusal (Linux 6.1).
+fn chooses_errno() -> bool {
+    Probe::Helper(ProgramKind::CgroupSockAddr, HelperKind::SetRetval).run() == Support::Yes
 }
 
 /// The offsets for the programs; all zero, which switches the reads off, where the kernel has no BTF.

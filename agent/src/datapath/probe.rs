@@ -29,6 +29,8 @@ pub enum ProgramKind {
     CgroupSock,
     /// `BPF_PROG_TYPE_CGROUP_SOCK_ADDR`.
     CgroupSockAddr,
+    /// `BPF_PROG_TYPE_SCHED_CLS`.
+    SchedClassifier,
 }
 
 /// The types of weir's maps.
@@ -40,6 +42,8 @@ pub enum MapKind {
     ArrayOfMaps,
     /// `BPF_MAP_TYPE_CGROUP_STORAGE`.
     CgroupStorage,
+    /// `BPF_MAP_TYPE_HASH`.
+    Hash,
     /// `BPF_MAP_TYPE_LPM_TRIE`.
     LpmTrie,
     /// `BPF_MAP_TYPE_LRU_HASH`.
@@ -71,6 +75,8 @@ pub enum HelperKind {
     ProbeReadKernelStr,
     /// `bpf_ringbuf_reserve`.
     RingbufReserve,
+    /// `bpf_set_retval`.
+    SetRetval,
     /// `bpf_sk_fullsock`.
     SkFullsock,
     /// `bpf_sk_storage_get`.
@@ -124,6 +130,7 @@ const fn program_type(kind: ProgramKind) -> ProgramType {
         ProgramKind::CgroupSkb => ProgramType::CgroupSkb,
         ProgramKind::CgroupSock => ProgramType::CgroupSock,
         ProgramKind::CgroupSockAddr => ProgramType::CgroupSockAddr,
+        ProgramKind::SchedClassifier => ProgramType::SchedClassifier,
     }
 }
 
@@ -132,6 +139,7 @@ const fn map_type(kind: MapKind) -> MapType {
         MapKind::Array => MapType::Array,
         MapKind::ArrayOfMaps => MapType::ArrayOfMaps,
         MapKind::CgroupStorage => MapType::CgroupStorage,
+        MapKind::Hash => MapType::Hash,
         MapKind::LpmTrie => MapType::LpmTrie,
         MapKind::LruHash => MapType::LruHash,
         MapKind::RingBuf => MapType::RingBuf,
@@ -150,6 +158,7 @@ const fn helper_id(helper: HelperKind) -> BpfHelper {
         HelperKind::ProbeReadKernel => BpfHelper::BPF_FUNC_probe_read_kernel,
         HelperKind::ProbeReadKernelStr => BpfHelper::BPF_FUNC_probe_read_kernel_str,
         HelperKind::RingbufReserve => BpfHelper::BPF_FUNC_ringbuf_reserve,
+        HelperKind::SetRetval => BpfHelper::BPF_FUNC_set_retval,
         HelperKind::SkFullsock => BpfHelper::BPF_FUNC_sk_fullsock,
         HelperKind::SkStorageGet => BpfHelper::BPF_FUNC_sk_storage_get,
         HelperKind::SkbLoadBytes => BpfHelper::BPF_FUNC_skb_load_bytes,

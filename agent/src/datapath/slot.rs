@@ -1,21 +1,23 @@
 //! One pod's place in the kernel tables, and its own maps.
 
-use std::{net::IpAddr, sync::Mutex, thread};
+use std::{io, net::IpAddr, sync::Mutex, thread};
 
-use aya::maps::{LpmTrie, MapData, lpm_trie};
+use aya::maps::{LpmTrie, Map, MapData, MapError, lpm_trie};
 use ipnet::IpNet;
 use weir_ebpf::{
     address::{Address, Endpoint},
-    flow::{Client, Flow, FlowKey},
+    flow::{Client, Flow, FlowKey, WireFlow, WireKey},
     pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, SLOTS},
+    process::{Process, ProcessKey},
 };
 
 use super::{
     attach::lock,
     error::DatapathError,
     kernel::Kernel,
-    maps::{as_lru, lru_hash},
-    object::{AllowMap, ClientMap, Datapath, FlowMap},
+    maps::{hash, lru_hash, without_eviction},
+    object::Datapath,
+    outer::{PodMap, pod_map},
 };
 
 pub use super::maps::PodLimits;
@@ -24,10 +26,10 @@ pub use super::maps::PodLimits;
 #[derive(Debug)]
 pub struct Slot {
     number: u32,
-    /// One thread inserts at a time: each CPU that inserts holds back nodes of the LRU.
-    allow: Mutex<AllowMap>,
-    flows: FlowMap,
-    clients: ClientMap,
+    allow: Mutex<PodMap<Endpoint, AllowEntry>>,
+    flows: PodMap<FlowKey, Flow>,
+    processes: PodMap<ProcessKey, Process>,
+    clients: PodMap<Endpoint, Client>,
     networks: Mutex<Banks>,
 }
 
@@ -55,17 +57,83 @@ impl Datapath {
     ///
     /// [`DatapathError::NoSlot`] when all are taken, or what the kernel said.
     pub fn prepare_slot(&self, limits: PodLimits) -> Result<Slot, DatapathError> {
-        let allow: AllowMap =
-            inner(lru_hash::<Endpoint, AllowEntry>("weir_allow", limits.entries)?)?;
-        let flows: FlowMap = inner(lru_hash::<FlowKey, Flow>("weir_flows", limits.flows)?)?;
-        let clients: ClientMap =
-            inner(lru_hash::<Endpoint, Client>("weir_clients", limits.clients)?)?;
+        let allow: PodMap<Endpoint, AllowEntry> =
+            pod_map(Map::HashMap(hash::<Endpoint, AllowEntry>("weir_allow", limits.entries)?))?;
+        let flows: PodMap<FlowKey, Flow> =
+            pod_map(Map::HashMap(hash::<FlowKey, Flow>("weir_flows", limits.flows)?))?;
+        let processes: PodMap<ProcessKey, Process> =
+            pod_map(Map::HashMap(hash::<ProcessKey, Process>(
+                "weir_processes",
+                limits.processes,
+            )?))?;
+        let clients: PodMap<Endpoint, Client> =
+            pod_map(Map::LruHashMap(lru_hash::<Endpoint, Client>(
+                "weir_clients",
+                without_eviction(limits.clients)?,
+            )?))?;
+        let wire_flows: PodMap<WireKey, WireFlow> =
+            pod_map(Map::LruHashMap(lru_hash::<WireKey, WireFlow>(
+                "weir_wire_flows",
+                limits.wire_flows,
+            )?))?;
 
+        let number = self.reserve()?;
+        let maps = &self.pod_maps;
+        // Grace periods side by side instead of one after the other.
+        let placed = thread::scope(|scope| {
+            let waiting = [
+                scope.spawn(|| maps.allow.place(number, &allow)),
+                scope.spawn(|| maps.flows.place(number, &flows)),
+                scope.spawn(|| maps.processes.place(number, &processes)),
+                scope.spawn(|| maps.clients.place(number, &clients)),
+            ];
+            let last = maps.wire_flows.place(number, &wire_flows);
+            waiting.into_iter().map(joined).chain([last]).collect::<Result<(), _>>()
+        });
+        if let Err(error) = placed {
+            self.give_back(number);
+            return Err(error);
+        }
+        let allow = Mutex::new(allow);
+        Ok(Slot { number, allow, flows, processes, clients, networks: Mutex::default() })
+    }
+
+    /// Opens the slot that an earlier agent left in use, with all that is in its tables.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn adopt_slot(&self, number: u32) -> Result<(Slot, PodState), DatapathError> {
+        let maps = &self.pod_maps;
+        let tables = lock(&self.tables);
+        let state =
+            tables.pods.get(&number, 0).map_err(DatapathError::map("reading a pod's state"))?.0;
+        let mut banks = Banks { current: state.bank, ..Banks::default() };
+        for key in tables.networks.keys() {
+            let key = key.map_err(DatapathError::map("reading the trusted networks"))?;
+            let data = key.data().0;
+            if data.slot_bank / 2 == number {
+                banks.keys_mut(data.slot_bank & 1).push((key.prefix_len(), data));
+            }
+        }
+        drop(tables);
+        let slot = Slot {
+            number,
+            allow: Mutex::new(maps.allow.of(number)?),
+            flows: maps.flows.of(number)?,
+            processes: maps.processes.of(number)?,
+            clients: maps.clients.of(number)?,
+            networks: Mutex::new(banks),
+        };
+        Ok((slot, state))
+    }
+
+    /// Takes a number that nobody has, and clears what it had before.
+    fn reserve(&self) -> Result<u32, DatapathError> {
         let mut tables = lock(&self.tables);
         let free = tables.taken.iter().position(|taken| !taken);
         let index = free.ok_or(DatapathError::NoSlot(SLOTS - 1))?;
         let number = u32::try_from(index).map_err(|_error| DatapathError::NoSlot(SLOTS - 1))?;
-        let tables = &mut *tables;
         tables
             .pods
             .set(number, Kernel(PodState::default()), 0)
@@ -74,20 +142,10 @@ impl Datapath {
             .counters
             .set(number, Kernel(PodCounters::default()), 0)
             .map_err(DatapathError::map("clearing a pod's counters"))?;
-        let (outer_allow, outer_flows, outer_clients) =
-            (&mut tables.allow, &mut tables.flows, &mut tables.clients);
-        // Three grace periods side by side instead of one after the other.
-        thread::scope(|scope| {
-            let allow = scope.spawn(|| outer_allow.set(number, &allow, 0));
-            let flows = scope.spawn(|| outer_flows.set(number, &flows, 0));
-            let clients = outer_clients.set(number, &clients, 0);
-            [joined(allow), joined(flows), clients].into_iter().collect::<Result<(), _>>()
-        })
-        .map_err(DatapathError::map("giving a pod its maps"))?;
         if let Some(taken) = tables.taken.get_mut(index) {
             *taken = true;
         }
-        Ok(Slot { number, allow: Mutex::new(allow), flows, clients, networks: Mutex::default() })
+        Ok(number)
     }
 
     /// Writes a pod's state. The generation is written last: a socket that is judged again meets the
@@ -134,7 +192,7 @@ impl Datapath {
         Ok(bank)
     }
 
-    /// Closes the slot and gives it back. The cgroup's links must be gone.
+    /// Closes the slot and gives it back. The links must be gone.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "a slot that was given back is not to be used again"
@@ -144,15 +202,73 @@ impl Datapath {
         let mut banks = lock(&slot.networks);
         banks.clear(0, &mut tables.networks);
         banks.clear(1, &mut tables.networks);
-        let cleared = tables.pods.set(slot.number, Kernel(PodState::default()), 0);
+        drop((tables, banks));
+        self.give_back(slot.number);
+    }
+
+    /// Frees every slot that an earlier agent left in use and nobody has adopted.
+    pub fn release_others(&self, adopted: &[u32]) {
+        let left: Vec<u32> = {
+            let tables = lock(&self.tables);
+            (0_u32..)
+                .zip(&tables.taken)
+                .filter(|(number, taken)| **taken && *number != 0 && !adopted.contains(number))
+                .map(|(number, _)| number)
+                .collect()
+        };
+        for number in left {
+            match self.adopt_slot(number) {
+                Ok((slot, _)) => self.release_slot(slot),
+                // Killed while the slot was being prepared or given back: its maps are not all there.
+                Err(_) => self.give_back(number),
+            }
+        }
+    }
+
+    fn give_back(&self, number: u32) {
+        let mut tables = lock(&self.tables);
+        let cleared = tables.pods.set(number, Kernel(PodState::default()), 0);
+        let wires: Vec<u32> = tables
+            .wires
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(_, slot)| *slot == number)
+            .map(|(device, _)| device)
+            .collect();
+        for device in wires {
+            if let Err(error) = tables.wires.remove(&device) {
+                tracing::warn!(device, %error, "a device could not be removed from the kernel's table");
+            }
+        }
+        drop(tables);
         if let Err(error) = cleared {
             // Not given back: a slot whose state is not clear would start the next pod open.
-            tracing::error!(slot = slot.number, %error, "a pod's state could not be cleared");
+            tracing::error!(slot = number, %error, "a pod's state could not be cleared");
             return;
         }
-        if let Some(taken) = tables.taken.get_mut(slot.number as usize) {
+        if let Err(error) = self.remove_pod_maps(number) {
+            tracing::warn!(slot = number, %error, "a pod's maps could not be removed");
+        }
+        if let Some(taken) = lock(&self.tables).taken.get_mut(number as usize) {
             *taken = false;
         }
+    }
+
+    fn remove_pod_maps(&self, number: u32) -> io::Result<()> {
+        let maps = &self.pod_maps;
+        thread::scope(|scope| {
+            let waiting = [
+                scope.spawn(|| maps.allow.remove(number)),
+                scope.spawn(|| maps.flows.remove(number)),
+                scope.spawn(|| maps.processes.remove(number)),
+                scope.spawn(|| maps.clients.remove(number)),
+            ];
+            let last = maps.wire_flows.remove(number);
+            let joined = waiting.into_iter().map(|handle| {
+                handle.join().unwrap_or_else(|_panic| Err(io::Error::other("a thread panicked")))
+            });
+            joined.chain([last]).collect()
+        })
     }
 
     /// The slow paths' counters of a pod.
@@ -204,8 +320,8 @@ impl Slot {
         let mut map = lock(&self.allow);
         for endpoint in endpoints {
             match map.remove(&Kernel(endpoint)) {
-                Ok(()) | Err(aya::maps::MapError::KeyNotFound) => {}
-                Err(aya::maps::MapError::SyscallError(error))
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(MapError::SyscallError(error))
                     if error.io_error.raw_os_error() == Some(libc::ENOENT) => {}
                 Err(error) => return Err(DatapathError::map("removing an allow entry")(error)),
             }
@@ -213,10 +329,18 @@ impl Slot {
         Ok(())
     }
 
-    /// Whether the kernel still holds an entry for the endpoint.
+    /// All allow entries in the kernel.
     #[must_use]
-    pub fn holds(&self, endpoint: Endpoint) -> bool {
-        lock(&self.allow).get(&Kernel(endpoint), 0).is_ok()
+    pub fn allowed(&self) -> Vec<(Endpoint, AllowEntry)> {
+        let map = lock(&self.allow);
+        map.iter().filter_map(Result::ok).map(|(key, entry)| (key.0, entry.0)).collect()
+    }
+
+    /// What was remembered of a process.
+    #[must_use]
+    pub fn process(&self, key: ProcessKey) -> Option<Process> {
+        let process = self.processes.get(&Kernel(key), 0).ok()?.0;
+        (process.ready == 1).then_some(process)
     }
 
     /// Who sent the last packet from this source to the listener.
@@ -228,7 +352,7 @@ impl Slot {
     /// All flows that were counted.
     #[must_use]
     pub fn flows(&self) -> Vec<(FlowKey, Flow)> {
-        // An entry that is evicted while the table is read is skipped.
+        // An entry that is removed while the table is read is skipped.
         self.flows.iter().filter_map(Result::ok).map(|(key, flow)| (key.0, flow.0)).collect()
     }
 }
@@ -273,15 +397,10 @@ fn mapped(net: &IpNet) -> (u32, Address) {
     }
 }
 
-fn inner<T>(data: MapData) -> Result<T, DatapathError>
-where
-    T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
-{
-    T::try_from(as_lru(data)).map_err(DatapathError::map("opening a pod's map"))
-}
-
-type SetResult = Result<(), aya::maps::MapError>;
-
-fn joined(handle: thread::ScopedJoinHandle<'_, SetResult>) -> SetResult {
-    handle.join().unwrap_or(Err(aya::maps::MapError::KeyNotFound))
+fn joined(
+    handle: thread::ScopedJoinHandle<'_, Result<(), DatapathError>>,
+) -> Result<(), DatapathError> {
+    handle.join().unwrap_or_else(|_panic| {
+        Err(DatapathError::map("giving a pod its maps")(MapError::KeyNotFound))
+    })
 }

@@ -97,7 +97,7 @@ fn trial() -> Result<(u128, [Outcome; 2]), TrialError> {
     let start = Instant::now();
     let (datapath, _ring) = Datapath::load()?;
     let loading_ms = start.elapsed().as_millis();
-    let limits = PodLimits { entries: 16, flows: 16, clients: 16 };
+    let limits = PodLimits { entries: 16, flows: 16, processes: 16, clients: 16, wire_flows: 16 };
     let slot = datapath.prepare_slot(limits)?;
     let cgroup = TrialCgroup::make(&parent)?;
     // Not pinned, the links end with this process at the latest. No state is ever written, so the

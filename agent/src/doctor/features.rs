@@ -16,7 +16,7 @@ use crate::datapath::probe::{
         SkbLoadBytes,
     },
     MapKind, Probe,
-    ProgramKind::{CgroupSkb, CgroupSock, CgroupSockAddr},
+    ProgramKind::{CgroupSkb, CgroupSock, CgroupSockAddr, SchedClassifier},
     Support,
 };
 
@@ -48,7 +48,7 @@ const fn feature(
     Feature { name, since: Release::new(major, minor), purpose, probe }
 }
 
-const PROGRAMS: [Feature; 3] = [
+const PROGRAMS: [Feature; 4] = [
     feature("cgroup_skb", (4, 10), "the verdict on every packet", Probe::Program(CgroupSkb)),
     feature("cgroup_sock", (4, 10), "naming who made a socket", Probe::Program(CgroupSock)),
     feature(
@@ -57,11 +57,13 @@ const PROGRAMS: [Feature; 3] = [
         "refusing a connect at once, and catching DNS",
         Probe::Program(CgroupSockAddr),
     ),
+    feature("sched_cls", (4, 1), "the second layer", Probe::Program(SchedClassifier)),
 ];
 
-const MAPS: [Feature; 7] = [
+const MAPS: [Feature; 8] = [
     feature("array", (3, 19), "the state of each pod", Probe::Map(MapKind::Array)),
-    feature("lru_hash", (4, 10), "allowed addresses", Probe::Map(MapKind::LruHash)),
+    feature("hash", (3, 19), "allowed addresses", Probe::Map(MapKind::Hash)),
+    feature("lru_hash", (4, 10), "who asks for names", Probe::Map(MapKind::LruHash)),
     feature("lpm_trie", (4, 11), "trusted networks", Probe::Map(MapKind::LpmTrie)),
     feature(
         "array_of_maps",
@@ -79,7 +81,7 @@ const MAPS: [Feature; 7] = [
     feature("ringbuf", (5, 8), "events", Probe::Map(MapKind::RingBuf)),
 ];
 
-const HELPERS: [Feature; 14] = [
+const HELPERS: [Feature; 16] = [
     helper("get_local_storage", (4, 19), "finding the pod of a hook", CgroupSkb, GetLocalStorage),
     helper("skb_load_bytes", (5, 10), "reading headers", CgroupSkb, SkbLoadBytes),
     helper("ktime_get_ns", (4, 10), "expiry of allowed addresses", CgroupSkb, KtimeGetNs),
@@ -101,6 +103,8 @@ const HELPERS: [Feature; 14] = [
         SkStorageGet,
     ),
     helper("sk_storage_get", (5, 10), "naming who made a socket", CgroupSock, SkStorageGet),
+    helper("sk_storage_get", (5, 2), "the second layer", SchedClassifier, SkStorageGet),
+    helper("skb_load_bytes", (4, 5), "the second layer", SchedClassifier, SkbLoadBytes),
     helper("get_current_pid_tgid", (5, 10), "naming processes", CgroupSockAddr, GetCurrentPidTgid),
     helper("get_current_comm", (5, 10), "naming processes", CgroupSockAddr, GetCurrentComm),
     helper(
@@ -189,6 +193,7 @@ impl Feature {
             Probe::Helper(CgroupSkb, _) => "cgroup_skb",
             Probe::Helper(CgroupSock, _) => "cgroup_sock",
             Probe::Helper(CgroupSockAddr, _) => "cgroup_sock_addr",
+            Probe::Helper(SchedClassifier, _) => "sched_cls",
         };
         format!("{} in {caller}", self.name)
     }

@@ -12,7 +12,7 @@ use weir_ebpf::{
     pod::{Network, NetworkPort, PodState, flags, network_flags},
 };
 
-use super::{EnforcedPod, PodError, lock, rules};
+use super::{EnforcedPod, PodError, Reach, Surroundings, lock, rules};
 use crate::{
     datapath::{
         DatapathError,
@@ -20,7 +20,6 @@ use crate::{
     },
     policy::{Inbound, Mode, Port, Profile, Protocol, RuleIndex},
     resolver::Admission,
-    system::addresses::own_addresses,
 };
 
 impl EnforcedPod {
@@ -29,7 +28,18 @@ impl EnforcedPod {
     /// # Errors
     ///
     /// [`PodError`]; the pod stays as it was, which at first is closed.
-    pub fn enforce(&self) -> Result<(), PodError> {
+    pub fn enforce(&self, surroundings: Surroundings) -> Result<(), PodError> {
+        lock(&self.state).surroundings = surroundings;
+        self.replace(&self.current_profile())
+    }
+
+    /// Says that every layer that the pod is to have is in place: from here on the sentinel is answered.
+    ///
+    /// # Errors
+    ///
+    /// [`PodError`]; the sentinel stays without its answer.
+    pub fn prove(&self) -> Result<(), PodError> {
+        lock(&self.state).proven = true;
         self.replace(&self.current_profile())
     }
 
@@ -41,8 +51,8 @@ impl EnforcedPod {
     /// [`PodError`]; the kernel then holds the old policy, less what was already revoked.
     pub fn replace(&self, profile: &Arc<Profile>) -> Result<(), PodError> {
         let mut state = lock(&self.state);
-        let generation = state.generation.wrapping_add(1).max(1);
-        let networks = kernel_networks(profile, generation)?;
+        let generation = self.datapath.next_generation();
+        let networks = kernel_networks(profile, generation, &state.surroundings)?;
         state.history.remember(generation, Arc::clone(profile));
         // From here on an answer that was decided under the old profile is not admitted any more.
         self.profile.store(Arc::clone(profile));
@@ -56,17 +66,20 @@ impl EnforcedPod {
         });
         self.slot.revoke(revoked)?;
         self.slot.allow(kept)?;
-        self.datapath.set_state(&self.slot, &self.pod_state(profile, generation, bank))?;
+        self.datapath
+            .set_state(&self.slot, &self.pod_state(profile, generation, bank, state.proven))?;
         state.generation = generation;
         Ok(())
     }
 
-    fn pod_state(&self, profile: &Profile, generation: u32, bank: u32) -> PodState {
+    fn pod_state(&self, profile: &Profile, generation: u32, bank: u32, proven: bool) -> PodState {
         let audit = if profile.mode() == Mode::Audit { flags::AUDIT } else { 0 };
+        let place = if self.listener.reach == Reach::Pod { flags::OWN_NETNS } else { 0 };
+        let proven = if proven { flags::PROVEN } else { 0 };
         let listener_v4 = address(self.listener.v4.into());
         PodState {
             generation,
-            flags: flags::READY | flags::BLOCK_METADATA | flags::BLOCK_DOT | audit,
+            flags: flags::READY | flags::BLOCK_METADATA | flags::BLOCK_DOT | audit | place | proven,
             bank,
             listener_port: self.listener.port,
             padding: 0,
@@ -111,7 +124,11 @@ fn protocol_number(protocol: Protocol) -> u8 {
 /// All networks that the kernel is to know: the profile's, the pod's own addresses, and the sources
 /// that may be answered. One longest-prefix match has to tell all of an address, so each prefix also
 /// carries what holds for the prefixes that cover it.
-fn kernel_networks(profile: &Profile, generation: u32) -> Result<Vec<NetworkEntry>, PodError> {
+fn kernel_networks(
+    profile: &Profile,
+    generation: u32,
+    surroundings: &Surroundings,
+) -> Result<Vec<NetworkEntry>, PodError> {
     let mut entries: Vec<NetworkEntry> = Vec::new();
     for granted in profile.networks_for_kernel() {
         let ports = granted.ports.iter().map(|(port, rule)| NetworkPort {
@@ -134,14 +151,13 @@ fn kernel_networks(profile: &Profile, generation: u32) -> Result<Vec<NetworkEntr
         network.count = count;
         entries.push(NetworkEntry { net: granted.net, network });
     }
-    let own = own_addresses().map_err(PodError::Addresses)?;
-    for ip in &own {
-        add_flag(&mut entries, IpNet::from(*ip), network_flags::OWN);
+    for net in &surroundings.own {
+        add_flag(&mut entries, *net, network_flags::OWN);
     }
     for inbound in profile.inbound() {
         match inbound {
             Inbound::Node => {
-                for ip in &own {
+                for ip in &surroundings.node {
                     add_flag(&mut entries, IpNet::from(*ip), network_flags::INBOUND);
                 }
             }

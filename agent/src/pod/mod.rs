@@ -12,13 +12,16 @@ mod rules;
 mod serve;
 mod table;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 
 use crate::{
     datapath::{Datapath, DatapathError, slot::Slot},
-    events::sink::SinkReport,
     policy::Profile,
 };
 
@@ -33,6 +36,38 @@ pub struct ListenerAddress {
     pub v6: Option<std::net::Ipv6Addr>,
     /// Port of UDP and TCP.
     pub port: u16,
+    /// Who can reach it.
+    pub reach: Reach,
+}
+
+/// Who can reach a pod's listener, and with it, what the network around the pod is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Everybody on this machine: the pod is in the machine's own network namespace.
+    Machine,
+    /// The pod alone: it has a network namespace of its own, and a second layer outside it.
+    Pod,
+}
+
+/// Addresses on this side of the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The pod's own addresses and inner networks.
+    pub own: Vec<IpNet>,
+    /// The node's addresses.
+    pub node: Vec<IpAddr>,
+}
+
+impl Surroundings {
+    /// Those of a pod in the network namespace of this process.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    pub fn of_this_machine() -> std::io::Result<Self> {
+        let node = crate::system::addresses::own_addresses()?;
+        Ok(Self { own: node.iter().copied().map(IpNet::from).collect(), node })
+    }
 }
 
 /// One enforced process tree.
@@ -51,6 +86,9 @@ pub struct EnforcedPod {
 #[derive(Debug)]
 struct State {
     table: AllowTable,
+    surroundings: Surroundings,
+    /// Whether every layer that the pod is to have is in place.
+    proven: bool,
     /// Of the policy in the kernel; 0 before there is one.
     generation: u32,
     history: ProfileHistory,
@@ -62,9 +100,6 @@ pub enum PodError {
     /// The kernel side failed.
     #[error(transparent)]
     Datapath(#[from] DatapathError),
-    /// The pod's own addresses are not known.
-    #[error("reading the addresses of this machine")]
-    Addresses(#[source] std::io::Error),
 }
 
 impl EnforcedPod {
@@ -85,6 +120,8 @@ impl EnforcedPod {
             listener,
             state: Mutex::new(State {
                 table: AllowTable::new(entries),
+                surroundings: Surroundings::default(),
+                proven: false,
                 generation: 0,
                 history: ProfileHistory::default(),
             }),
@@ -117,11 +154,21 @@ impl EnforcedPod {
         self.profile.load_full()
     }
 
-    /// Gives the slot back, for which the links must be gone, and ends the records.
+    /// Where the pod's listener is.
     #[must_use]
-    pub fn finish(self) -> SinkReport {
+    pub const fn listener(&self) -> ListenerAddress {
+        self.listener
+    }
+
+    /// How many allow entries the pod has.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        lock(&self.state).table.len()
+    }
+
+    /// Gives the slot back, for which the links must be gone.
+    pub fn finish(self) {
         self.datapath.release_slot(self.slot);
-        self.recorder.finish()
     }
 }
 

@@ -20,13 +20,13 @@ use weir_ebpf::{
 use super::{EnforcedPod, lock};
 use crate::{
     attribution::{self, Identity},
-    datapath::{Datapath, slot::ip},
+    datapath::slot::ip,
     events::{
         record::{
-            Attribution, Destination, Kind, PolicyInfo, ProcessInfo, Record, RecordReason,
+            Attribution, Destination, Kind, PodInfo, PolicyInfo, ProcessInfo, Record, RecordReason,
             RecordVerdict, SCHEMA_VERSION, Scope, protocol_name,
         },
-        sink::{Sink, SinkReport},
+        sink::Sink,
     },
     policy::{Mode, Profile, RuleIndex},
     resolver::Refusal,
@@ -39,10 +39,11 @@ const NAMES: usize = 4096;
 /// Writes the records of one pod.
 #[derive(Debug)]
 pub struct Recorder {
-    sink: Sink,
+    sink: Arc<Sink>,
     node: String,
     scope: Scope,
-    datapath: Arc<Datapath>,
+    /// The pod, in Kubernetes.
+    subject: Option<PodInfo>,
     /// Process above which no ancestor is shown.
     root: OnceLock<u32>,
     names: Mutex<HashMap<NameKey, NameCount>>,
@@ -112,12 +113,12 @@ impl Account {
 impl Recorder {
     /// A recorder that writes to a sink.
     #[must_use]
-    pub fn new(sink: Sink, node: String, scope: Scope, datapath: Arc<Datapath>) -> Self {
+    pub fn new(sink: Arc<Sink>, node: String, scope: Scope, subject: Option<PodInfo>) -> Self {
         Self {
             sink,
             node,
             scope,
-            datapath,
+            subject,
             root: OnceLock::new(),
             names: Mutex::default(),
             violations: AtomicU64::new(0),
@@ -136,18 +137,18 @@ impl Recorder {
         self.violations.load(Ordering::Relaxed)
     }
 
-    /// Ends the writing; what was taken is written when this returns.
+    /// Events that were lost on the way to the records.
     #[must_use]
-    pub fn finish(self) -> SinkReport {
-        self.sink.finish()
-    }
-
-    fn identify(&self, key: ProcessKey, comm: [u8; COMM_BYTES]) -> Identity {
-        attribution::identify(&self.datapath, key, comm, self.root.get().copied())
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Records a refused question: its first sight at once, repeats in the account.
-    pub(super) fn name_refused(&self, refusal: &Refusal<'_, Client>) {
+    pub(super) fn name_refused(
+        &self,
+        refusal: &Refusal<'_, Client>,
+        identify: impl FnOnce(&Client) -> Identity,
+    ) {
         let audited = refusal.verdict == Mode::Audit;
         let key = NameKey {
             tgid: refusal.client.process.tgid,
@@ -166,7 +167,7 @@ impl Recorder {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let process = self.identify(refusal.client.process, refusal.client.comm);
+        let process = identify(refusal.client);
         let rule = refusal.rule.unwrap_or(RuleIndex::DEFAULT_DENY);
         let count = NameCount {
             count: 1,
@@ -215,7 +216,7 @@ impl Recorder {
             bytes_up: 0,
             bytes_down: 0,
             duration_ms: None,
-            pod: None,
+            pod: self.subject.clone(),
             container: None,
             gitlab: None,
         }
@@ -236,6 +237,11 @@ fn name_process(record: &mut Record, process: Identity) {
 }
 
 impl EnforcedPod {
+    /// Names a process of this pod.
+    pub(super) fn identify(&self, key: ProcessKey, comm: [u8; COMM_BYTES]) -> Identity {
+        attribution::identify(&self.slot, key, comm, self.recorder.root.get().copied())
+    }
+
     /// Tells that enforcement began, or ended.
     pub fn record_phase(&self, kind: Kind) {
         let profile = self.current_profile();
@@ -253,9 +259,6 @@ impl EnforcedPod {
         else {
             return;
         };
-        if reason == Reason::DirectIpNoDns && self.refill(&event.flow.peer) {
-            tracing::warn!("the kernel evicted a live allow entry; it was written again");
-        }
         let profile = self.current_profile();
         let refined = self.refine(&event.flow.peer, reason);
         let rule = RuleIndex::DEFAULT_DENY;
@@ -265,7 +268,7 @@ impl EnforcedPod {
         record.reason = Some(RecordReason(refined));
         record.destination = Some(self.destination(&event.flow.peer));
         record.count = 1;
-        name_process(&mut record, self.recorder.identify(event.process, event.comm));
+        name_process(&mut record, self.identify(event.process, event.comm));
         self.recorder.violations.fetch_add(1, Ordering::Relaxed);
         self.recorder.sink.write(&record);
     }
@@ -293,7 +296,7 @@ impl EnforcedPod {
             known.unwrap_or_else(|| (self.current_profile(), RuleIndex::DEFAULT_DENY));
         let address = ip(key.peer.address);
         Some(Account {
-            process: self.recorder.identify(flow.process, flow.comm),
+            process: self.identify(flow.process, flow.comm),
             hosts: lock(&self.hosts).names(address).to_vec(),
             ip: Some(address),
             protocol: Some(key.peer.protocol),

@@ -12,7 +12,7 @@ use weir_ebpf::{
     flow::Client,
 };
 
-use super::{EnforcedPod, State, apply::endpoint_of, lock, rules, table::Allowed};
+use super::{EnforcedPod, Reach, State, apply::endpoint_of, lock, rules, table::Allowed};
 use crate::{
     datapath::{DatapathError, slot::address},
     policy::{HostName, Profile},
@@ -37,9 +37,15 @@ impl Pod for EnforcedPod {
             Transport::Tcp => protocol::TCP,
         };
         let source = Endpoint::new(address(peer.ip()), number, peer.port());
-        let client = self.slot.client(source)?;
-        let age = monotonic_ns().saturating_sub(client.at_ns);
-        (age < CLIENT_FRESH_NS).then_some(client)
+        let known = self
+            .slot
+            .client(source)
+            .filter(|client| monotonic_ns().saturating_sub(client.at_ns) < CLIENT_FRESH_NS);
+        match self.listener.reach {
+            Reach::Machine => known,
+            // Nobody but the pod reaches this listener. What no hook of the first layer saw has no process.
+            Reach::Pod => Some(known.unwrap_or_default()),
+        }
     }
 
     fn admit(&self, admission: &Admission<'_>) -> Result<(), AdmitError> {
@@ -56,7 +62,7 @@ impl Pod for EnforcedPod {
     }
 
     fn refuse(&self, refusal: &Refusal<'_, Client>) {
-        self.recorder.name_refused(refusal);
+        self.recorder.name_refused(refusal, |client| self.identify(client.process, client.comm));
     }
 }
 
@@ -88,22 +94,6 @@ impl EnforcedPod {
             state.table.insert(endpoint, allowed);
         }
         Ok(())
-    }
-
-    /// Writes an entry again that the kernel evicted before its time. True when there was one.
-    pub(super) fn refill(&self, endpoint: &Endpoint) -> bool {
-        let state = lock(&self.state);
-        let Some(allowed) = state.table.get(endpoint) else { return false };
-        if allowed.expires <= Instant::now() || self.slot.holds(*endpoint) {
-            return false;
-        }
-        match self.slot.allow([(*endpoint, allowed.for_kernel())]) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "an evicted allow entry could not be written again");
-                false
-            }
-        }
     }
 }
 

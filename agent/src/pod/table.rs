@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use weir_ebpf::{address::Endpoint, pod::AllowEntry};
+use weir_ebpf::{
+    address::Endpoint,
+    pod::{AllowEntry, ticks},
+};
 
 use crate::{policy::HostName, system::clock::instant_ns};
 
@@ -30,7 +33,9 @@ pub(super) struct Allowed {
 impl Allowed {
     /// What the kernel is to hold of it.
     pub(super) fn for_kernel(&self) -> AllowEntry {
-        AllowEntry { expires_ns: instant_ns(self.expires), rule: self.rule, padding: 0 }
+        // Rounded up: an entry never ends before its answer.
+        let expires = ticks(instant_ns(self.expires)).saturating_add(1);
+        AllowEntry { expires, rule: self.rule }
     }
 }
 
@@ -48,6 +53,10 @@ pub(super) struct Full;
 impl AllowTable {
     pub(super) fn new(limit: usize) -> Self {
         Self { entries: HashMap::new(), limit }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(super) fn get(&self, endpoint: &Endpoint) -> Option<&Allowed> {

@@ -30,7 +30,7 @@ use crate::{
         record::{Kind, Scope},
         sink::Sink,
     },
-    pod::{EnforcedPod, ListenerAddress, records::Recorder},
+    pod::{EnforcedPod, ListenerAddress, Reach, Surroundings, records::Recorder},
     policy::{Mode, Profile},
     resolver::{Listener, Resolver, ResolverSettings, Server, Upstreams, serve},
     system::{addresses::AddressChanges, cgroup, clock::monotonic_ns},
@@ -91,7 +91,7 @@ struct Plan {
     profile: Arc<Profile>,
     scope: Scope,
     upstreams: Upstreams,
-    sink: Sink,
+    sink: Arc<Sink>,
 }
 
 impl Plan {
@@ -114,8 +114,14 @@ impl Plan {
             Some(path) => Sink::open(path)?,
             None => Sink::none(),
         };
+        let sink = Arc::new(sink);
         Ok(Self { profile, scope, upstreams, sink })
     }
+}
+
+fn surroundings() -> Result<Surroundings, RunError> {
+    Surroundings::of_this_machine()
+        .map_err(RunError::system("reading the addresses of this machine"))
 }
 
 fn read_profile(path: &Path, audit: bool) -> Result<Arc<Profile>, RunError> {
@@ -137,6 +143,7 @@ struct Session<'a> {
     addresses: AddressChanges,
     attachment: Attachment,
     note: Note,
+    sink: Arc<Sink>,
 }
 
 impl Session<'_> {
@@ -172,13 +179,14 @@ impl Session<'_> {
             v4: std::net::Ipv4Addr::LOCALHOST,
             v6: listener.has_v6().then_some(std::net::Ipv6Addr::LOCALHOST),
             port: listener.port(),
+            reach: Reach::Machine,
         };
         let machine = gethostname().map(|name| name.to_string_lossy().into_owned());
         let recorder = Recorder::new(
-            plan.sink,
+            Arc::clone(&plan.sink),
             machine.unwrap_or_else(|_error| "localhost".to_owned()),
             plan.scope,
-            Arc::clone(&datapath),
+            None,
         );
         let entries = usize::try_from(limits.entries).unwrap_or(usize::MAX);
         let pod = EnforcedPod::new(datapath, slot, plan.profile, reachable_at, entries, recorder);
@@ -188,7 +196,7 @@ impl Session<'_> {
             .map_err(RunError::system("serving DNS on loopback"))?;
         let addresses = AddressChanges::subscribe()
             .map_err(RunError::system("watching this machine's addresses"))?;
-        pod.enforce()?;
+        pod.enforce(surroundings()?)?;
         pod.record_phase(Kind::Attach);
         Ok(Session {
             settings,
@@ -199,6 +207,7 @@ impl Session<'_> {
             addresses,
             attachment,
             note,
+            sink: plan.sink,
         })
     }
 
@@ -221,7 +230,7 @@ impl Session<'_> {
                 }
                 changed = self.addresses.changed() => {
                     changed.map_err(RunError::system("watching this machine's addresses"))?;
-                    self.pod.enforce()?;
+                    self.pod.enforce(surroundings()?)?;
                 }
             }
         }
@@ -280,7 +289,10 @@ impl Session<'_> {
         drop(self.note);
         // The server is gone, and with it every other holder.
         if let Some(pod) = Arc::into_inner(self.pod) {
-            let report = pod.finish();
+            pod.finish();
+        }
+        if let Some(sink) = Arc::into_inner(self.sink) {
+            let report = sink.finish();
             if let (1.., Some(path)) = (report.dropped, &self.settings.events) {
                 let reason = report.error.map(|error| format!(": {error}")).unwrap_or_default();
                 complain(&format!(

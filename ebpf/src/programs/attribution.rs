@@ -11,7 +11,10 @@ use weir_ebpf::{
     socket::SocketTag,
 };
 
-use crate::maps::{BLANK_PROCESS, OFFSETS, PROCESSES};
+use crate::{
+    account,
+    maps::{BLANK_PROCESS, CurrentPod, OFFSETS, PROCESSES},
+};
 
 /// The id of the running process, which is that of its thread group.
 #[inline(always)]
@@ -21,7 +24,7 @@ pub(crate) fn current_tgid() -> u32 {
 
 /// Writes the running process into the tag, and remembers its binary and ancestry.
 #[inline(always)]
-pub(crate) fn sign(tag: &mut SocketTag) {
+pub(crate) fn sign(pod: &CurrentPod, tag: &mut SocketTag) {
     let offsets = OFFSETS.load();
     let tgid = current_tgid();
     if offsets.usable == 0 {
@@ -40,20 +43,26 @@ pub(crate) fn sign(tag: &mut SocketTag) {
     if process != tag.process || tag.comm == [0; COMM_BYTES] {
         tag.process = process;
         tag.comm = read(leader, offsets.task_comm);
-        remember(&process, task, leader, &offsets);
+        remember(pod, &process, task, leader, &offsets);
     }
 }
 
 /// Fills in the table of processes, once for each execution.
 #[inline(always)]
-fn remember(key: &ProcessKey, task: u64, leader: u64, offsets: &KernelOffsets) {
-    if PROCESSES.get_ptr(key).is_some() {
+fn remember(pod: &CurrentPod, key: &ProcessKey, task: u64, leader: u64, offsets: &KernelOffsets) {
+    let Some(processes) = PROCESSES.get(pod.slot) else { return };
+    if processes.get_ptr(key).is_some() {
         return;
     }
     let Some(blank) = BLANK_PROCESS.get(0) else { return };
-    // A failed insert costs a name in a record, never a verdict.
-    let _full = PROCESSES.insert(key, blank, 0);
-    let Some(process) = PROCESSES.get_ptr_mut(key) else { return };
+    // Without room a record lacks a name, never a verdict.
+    if processes.insert(key, blank, 0).is_err()
+        && let Some(counters) = account::counters(pod)
+    {
+        // SAFETY: a field of a live map value.
+        account::add(unsafe { &raw mut (*counters).lost_processes }, 1);
+    }
+    let Some(process) = processes.get_ptr_mut(key) else { return };
     // SAFETY: the kernel returned it for this run; only this path writes to an entry, and readers
     // wait for `ready`.
     let process = unsafe { &mut *process };

@@ -1,9 +1,13 @@
 //! `connect4`, `connect6`, `sendmsg4`, `sendmsg6`: the verdict before a packet exists, in process
 //! context, so that a refused connect fails at once with EPERM; attribution; and DNS capture.
 
-use aya_ebpf::{bindings::bpf_sock_addr, macros::cgroup_sock_addr, programs::SockAddrContext};
+use aya_ebpf::{
+    bindings::bpf_sock_addr, helpers::generated::bpf_set_retval, macros::cgroup_sock_addr,
+    programs::SockAddrContext,
+};
 use weir_ebpf::{
     address::{Address, Endpoint, protocol},
+    pod::{SENTINEL, flags as pod_flags},
     reason::Reason,
     socket::{SocketTag, flags},
     verdict::{Ruling, judge_connect},
@@ -12,12 +16,14 @@ use weir_ebpf::{
 use crate::{
     account::{self, Amount},
     attribution,
-    maps::{CurrentPod, TAGS},
+    maps::{CHOOSES_ERRNO, CurrentPod, TAGS},
 };
 
 const PASS: i32 = 1;
 const REFUSE: i32 = 0;
 const DNS_PORT: u16 = 53;
+/// "No anode" (include/uapi/asm-generic/errno.h), which no part of the network stack returns.
+const ENOANO: i32 = 55;
 
 #[cgroup_sock_addr(connect4)]
 pub(crate) fn weir_connect4(ctx: SockAddrContext) -> i32 {
@@ -81,11 +87,17 @@ fn judge(ctx: *mut bpf_sock_addr, family: Family, call: Call) -> i32 {
         account::flush(&pod, tag);
         tag.generation = 0;
     }
-    attribution::sign(tag);
+    attribution::sign(&pod, tag);
     if is_connect {
         tag.flags &= flags::INBOUND;
     }
-    if destination.port == DNS_PORT && has_ports(destination.protocol) {
+    if is_connect && destination.address == SENTINEL && pod.state.flags & pod_flags::PROVEN != 0 {
+        return answer_sentinel();
+    }
+    // A name server on the loopback of an own namespace is one of the pod's (Docker's for its containers):
+    // what it passes on is captured.
+    let stays = pod.state.flags & pod_flags::OWN_NETNS != 0 && destination.address.is_loopback();
+    if destination.port == DNS_PORT && has_ports(destination.protocol) && !stays {
         return capture(ctx, family, &pod, tag, destination);
     }
     if !is_connect {
@@ -128,6 +140,17 @@ fn judge(ctx: *mut bpf_sock_addr, family: Family, call: Call) -> i32 {
         tag.flags |= flags::AUDITED;
     }
     PASS
+}
+
+/// Tells the barrier that every layer is in place, by an errno that nothing else gives to a connect.
+#[inline(always)]
+fn answer_sentinel() -> i32 {
+    if CHOOSES_ERRNO.load() != 0 {
+        // SAFETY: the helper takes a number. Where the kernel lacks it, the verifier knows that this is
+        // never reached.
+        unsafe { bpf_set_retval(-ENOANO) };
+    }
+    REFUSE
 }
 
 #[inline(always)]

@@ -1,17 +1,15 @@
 //! `cgroup_skb/egress`: the last word on every IP packet of a socket in the pod.
 
-use core::mem::MaybeUninit;
-
 use aya_ebpf::{
-    EbpfContext as _,
-    bindings::bpf_sock,
-    helpers::generated::{bpf_sk_fullsock, bpf_skb_load_bytes},
+    bindings::{__sk_buff, bpf_sock},
+    helpers::generated::bpf_sk_fullsock,
     macros::cgroup_skb,
     programs::SkBuffContext,
 };
 use weir_ebpf::{
     flow::Client,
-    packet::{IPV4_WORDS, IPV6_WORDS, Packet, parse_ipv4, parse_ipv6},
+    packet::Packet,
+    pod::flags as pod_flags,
     reason::Reason,
     socket::{SocketTag, flags},
     verdict::{Admission, Ruling, judge_packet, readmit},
@@ -19,7 +17,9 @@ use weir_ebpf::{
 
 use crate::{
     account::{self, Amount},
+    headers::{self, Start},
     maps::{self, CLIENTS, CurrentPod, SOCKETS, TAGS},
+    peer,
     tables::now_ns,
 };
 
@@ -31,9 +31,6 @@ const LOOPBACK_IFINDEX: u32 = 1;
 /// `SOCK_RAW` (include/linux/net.h).
 const SOCK_RAW: u32 = 3;
 
-const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
-const ETH_P_IPV6: u32 = 0x86dd_u16.to_be() as u32;
-
 /// Who sent a packet whose socket has no storage. In memory of its own: on the stack it would have to
 /// be zeroed for every packet.
 static UNKNOWN: SocketTag = SocketTag::UNKNOWN;
@@ -41,19 +38,19 @@ static UNKNOWN: SocketTag = SocketTag::UNKNOWN;
 #[cgroup_skb(egress)]
 pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
     let Some(pod) = CurrentPod::get() else { return DROP };
-    let packet = parse(&ctx);
+    let packet = headers::parse(ctx.skb.skb, Start::Network);
     // Request and time-wait sockets have no storage: the helper looks, so they need not be told apart
     // here.
-    let tag = match any_socket(&ctx) {
+    let tag = match any_socket(ctx.skb.skb) {
         // SAFETY: a socket that the kernel handed out for this run.
         Some(socket) => unsafe { TAGS.of(socket, SOCKETS.load() >= maps::MADE) },
         None => None,
     };
     // SAFETY: the kernel returned it for this run; its counters are added to atomically.
     let mut tag = tag.map(|tag| unsafe { &mut *tag });
-    let admission = match &mut tag {
-        Some(tag) => admission(&pod, tag),
-        None => Admission::Kernel,
+    let admission = match (&mut tag, any_socket(ctx.skb.skb)) {
+        (Some(tag), Some(socket)) => admission(&pod, tag, socket, &packet),
+        _ => Admission::Kernel,
     };
     // SAFETY: a word of the context.
     let ifindex = unsafe { (&raw const (*ctx.skb.skb).ifindex).read_volatile() };
@@ -106,9 +103,21 @@ pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {
 
 /// What the socket's past says of its packets.
 #[inline(always)]
-fn admission(pod: &CurrentPod, tag: &mut SocketTag) -> Admission {
+fn admission(
+    pod: &CurrentPod,
+    tag: &mut SocketTag,
+    socket: *mut bpf_sock,
+    packet: &Packet,
+) -> Admission {
     if SOCKETS.load() == maps::ADMITTED {
         tag.generation = pod.state.generation;
+    }
+    if tag.generation != 0
+        && pod.state.flags & pod_flags::OWN_NETNS != 0
+        && !peer::receives(socket, tag, packet)
+    {
+        // Translated inside the pod, which may be the job's doing: the admission was for another address.
+        return Admission::None;
     }
     if tag.generation == pod.state.generation {
         return Admission::Current;
@@ -152,16 +161,16 @@ fn remember_client(pod: &CurrentPod, tag: &SocketTag, packet: &Packet) {
 
 /// The socket behind the packet, full or not.
 #[inline(always)]
-fn any_socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
+pub(crate) fn any_socket(skb: *mut __sk_buff) -> Option<*mut bpf_sock> {
     // SAFETY: a pointer-sized field of the context.
-    let socket = unsafe { (&raw const (*ctx.skb.skb).__bindgen_anon_2.sk).read_volatile() };
+    let socket = unsafe { (&raw const (*skb).__bindgen_anon_2.sk).read_volatile() };
     if socket.is_null() { None } else { Some(socket) }
 }
 
 /// The full socket behind the packet.
 #[inline(always)]
 pub(crate) fn socket(ctx: &SkBuffContext) -> Option<*mut bpf_sock> {
-    let socket = any_socket(ctx)?;
+    let socket = any_socket(ctx.skb.skb)?;
     // SAFETY: not null, and from the context.
     let socket = unsafe { bpf_sk_fullsock(socket) };
     if socket.is_null() { None } else { Some(socket) }
@@ -172,39 +181,4 @@ fn is_raw(ctx: &SkBuffContext) -> bool {
     // SAFETY: a field of a full socket.
     socket(ctx)
         .is_some_and(|socket| unsafe { (&raw const (*socket).type_).read_volatile() } == SOCK_RAW)
-}
-
-/// Parses the packet's headers; what cannot be loaded is unparsable.
-#[inline(always)]
-pub(crate) fn parse(ctx: &SkBuffContext) -> Packet {
-    // SAFETY: a word of the context.
-    match unsafe { (&raw const (*ctx.skb.skb).protocol).read_volatile() } {
-        ETH_P_IP => match load::<IPV4_WORDS>(ctx, 0) {
-            Some(words) => parse_ipv4(&words),
-            None => Packet::UNPARSABLE,
-        },
-        ETH_P_IPV6 => match load::<IPV6_WORDS>(ctx, 0) {
-            Some(words) => parse_ipv6(&words, |offset| load::<2>(ctx, offset)),
-            None => Packet::UNPARSABLE,
-        },
-        _ => Packet::UNPARSABLE,
-    }
-}
-
-/// Loads words of the packet, counted from its IP header.
-#[inline(always)]
-pub(crate) fn load<const WORDS: usize>(ctx: &SkBuffContext, offset: u32) -> Option<[u32; WORDS]> {
-    // Not zeroed first: the target's `memset` is a loop over bytes, dearer than the helper itself.
-    let mut words = MaybeUninit::<[u32; WORDS]>::uninit();
-    // SAFETY: the buffer is as long as what is asked for.
-    let result = unsafe {
-        bpf_skb_load_bytes(
-            ctx.as_ptr().cast_const(),
-            offset,
-            words.as_mut_ptr().cast(),
-            size_of::<[u32; WORDS]>() as u32,
-        )
-    };
-    // SAFETY: on success the helper has written all of the buffer.
-    if result == 0 { Some(unsafe { words.assume_init() }) } else { None }
 }

@@ -12,6 +12,7 @@ use weir_ebpf::{
 use crate::{
     account::{self, Amount},
     egress,
+    headers::{self, Start},
     maps::{CurrentPod, TAGS},
 };
 
@@ -46,7 +47,7 @@ pub(crate) fn weir_ingress(ctx: SkBuffContext) -> i32 {
         received(&pod, tag, bytes);
         return PASS;
     }
-    let packet = egress::parse(&ctx);
+    let packet = headers::parse(ctx.skb.skb, Start::Network);
     if !matches!(packet.shape, Shape::Transport) {
         return PASS;
     }

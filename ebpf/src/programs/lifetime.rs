@@ -14,13 +14,11 @@ const REFUSE: i32 = 0;
 /// Every inet socket, raw and ICMP included, learns who made it.
 #[cgroup_sock(sock_create)]
 pub(crate) fn weir_sock_create(ctx: SockContext) -> i32 {
-    if CurrentPod::get().is_none() {
-        return REFUSE;
-    }
+    let Some(pod) = CurrentPod::get() else { return REFUSE };
     // SAFETY: the context of this hook is the socket.
     let Some(tag) = (unsafe { TAGS.of(ctx.sock, true) }) else { return REFUSE };
     // SAFETY: the kernel returned it for this run, and nobody else has the socket yet.
-    attribution::sign(unsafe { &mut *tag });
+    attribution::sign(&pod, unsafe { &mut *tag });
     PASS
 }
 

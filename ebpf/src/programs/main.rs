@@ -28,11 +28,14 @@ mod account;
 mod attribution;
 mod connect;
 mod egress;
+mod headers;
 mod ingress;
 mod lifetime;
 mod maps;
 mod names;
+mod peer;
 mod tables;
+mod wire;
 
 /// A reachable panic is a loop without end, which the verifier refuses: nothing that can panic loads.
 #[panic_handler]

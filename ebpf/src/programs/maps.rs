@@ -8,12 +8,13 @@ use core::cell::Cell;
 
 use aya_ebpf::{
     Global,
-    btf_maps::{Array, ArrayOfMaps, CgroupStorage, LpmTrie, LruHashMap, RingBuf},
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, ArrayOfMaps, CgroupStorage, HashMap, LpmTrie, LruHashMap, RingBuf},
     macros::btf_map,
 };
 use weir_ebpf::{
     address::Endpoint,
-    flow::{Client, Event, Flow, FlowKey},
+    flow::{Client, Event, Flow, FlowKey, WireFlow, WireKey},
     pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, SLOTS, flags},
     process::{KernelOffsets, Process, ProcessKey},
     socket::SocketTag,
@@ -31,14 +32,29 @@ pub(crate) static PODS: Array<PodState, SLOTS> = Array::new();
 #[btf_map]
 pub(crate) static COUNTERS: Array<PodCounters, SLOTS> = Array::new();
 
+/// A pod's table whose memory grows with what it holds. It never evicts: the agent keeps it below its size.
+type PodTable<K, V> = ArrayOfMaps<HashMap<K, V, 16, { BPF_F_NO_PREALLOC as usize }>, SLOTS>;
+
 /// Each pod's own allow map; the inner size given here is a template, the agent makes the real ones.
 #[btf_map]
-pub(crate) static ALLOW: ArrayOfMaps<LruHashMap<Endpoint, AllowEntry, 16>, SLOTS> =
-    ArrayOfMaps::new();
+pub(crate) static ALLOW: PodTable<Endpoint, AllowEntry> = ArrayOfMaps::new();
 
 /// Each pod's own flow table.
 #[btf_map]
-pub(crate) static FLOWS: ArrayOfMaps<LruHashMap<FlowKey, Flow, 16>, SLOTS> = ArrayOfMaps::new();
+pub(crate) static FLOWS: PodTable<FlowKey, Flow> = ArrayOfMaps::new();
+
+/// Each pod's own table of processes that opened a socket, named while they live.
+#[btf_map]
+pub(crate) static PROCESSES: PodTable<ProcessKey, Process> = ArrayOfMaps::new();
+
+/// Each pod's own table of flows that the second layer admitted; the oldest makes room for the newest.
+#[btf_map]
+pub(crate) static WIRE_FLOWS: ArrayOfMaps<LruHashMap<WireKey, WireFlow, 16>, SLOTS> =
+    ArrayOfMaps::new();
+
+/// The slot behind each device that the second layer guards, by the device's index.
+#[btf_map]
+pub(crate) static WIRES: HashMap<u32, u32, 4096, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 
 /// Each pod's own table of who asked the resolver.
 #[btf_map]
@@ -48,10 +64,6 @@ pub(crate) static CLIENTS: ArrayOfMaps<LruHashMap<Endpoint, Client, 16>, SLOTS> 
 /// Trusted networks of all pods; the slot and bank lead every key.
 #[btf_map]
 pub(crate) static NETWORKS: LpmTrie<NetworkKey, Network, 65536> = LpmTrie::new();
-
-/// Processes that opened a socket, named while they live.
-#[btf_map]
-pub(crate) static PROCESSES: LruHashMap<ProcessKey, Process, 256> = LruHashMap::new();
 
 /// A zeroed process: the entry is inserted from here and filled in place, too large for the stack.
 #[btf_map]
@@ -94,6 +106,11 @@ pub(crate) static OFFSETS: Global<KernelOffsets> = Global::new(KernelOffsets {
 /// Not 0 where the kernel has `bpf_ktime_get_coarse_ns` (Linux 5.11); set by the agent before loading.
 #[unsafe(no_mangle)]
 pub(crate) static COARSE_CLOCK: Global<u32> = Global::new(0);
+
+/// Not 0 where `bpf_set_retval` may be called in the address hooks (Linux 6.1); set by the agent before
+/// loading.
+#[unsafe(no_mangle)]
+pub(crate) static CHOOSES_ERRNO: Global<u32> = Global::new(0);
 
 /// What a program takes for its slot when its cgroup gives none. Zero, so that no slot is no pod; the
 /// benchmark sets it because `BPF_PROG_TEST_RUN` runs a program in no cgroup at all.
@@ -191,6 +208,12 @@ impl CurrentPod {
                 return None;
             }
         }
+        Self::in_slot(slot)
+    }
+
+    /// The pod of a slot; `None` means: refuse.
+    #[inline(always)]
+    pub(crate) fn in_slot(slot: u32) -> Option<Self> {
         let state = PODS.get(slot)?;
         (state.flags & flags::READY != 0).then_some(Self { slot, state, now_ns: Cell::new(0) })
     }

@@ -5,7 +5,7 @@ mod naive;
 mod properties;
 mod world;
 
-use self::world::{ICMP, LISTENER_PORT, NOW_NS, TCP, UDP, World, address, endpoint, packet};
+use self::world::{ICMP, LISTENER_PORT, NOW, TCP, UDP, World, address, endpoint, packet};
 use super::*;
 
 const ALLOWED: &str = "192.0.2.7";
@@ -33,7 +33,7 @@ fn check_both(world: &World, to: Endpoint, expected: Verdict) {
 
 /// Everything about the destination that a profile could ever say in its favour.
 fn favouring(to: Endpoint) -> World {
-    let mut world = World::closed().allowing(to, u64::MAX, 1);
+    let mut world = World::closed().allowing(to, u32::MAX, 1);
     let ports = [(to.protocol, to.port, 1)];
     world.networks.push((to.address, 128, world::network(network_flags::INBOUND, &ports)));
     world
@@ -83,6 +83,97 @@ fn a_connect_to_no_address_is_one_to_this_machine() {
         assert_eq!(judge_connect(&world.state, &to, &world), Verdict::pass(Ruling::Local));
         check_packet(&world, to, Verdict::refused(Reason::DirectIpNoDns));
     }
+}
+
+// With a network namespace of its own.
+
+fn own_netns() -> World {
+    let mut world = World::closed().owning("172.17.0.1");
+    world.state.flags |= flags::OWN_NETNS;
+    world
+}
+
+#[test]
+fn all_that_stays_on_the_loopback_device_of_an_own_namespace_passes() {
+    let world = own_netns();
+    for ip in ["192.0.2.7", "169.254.169.254", "127.0.0.11"] {
+        let packet = packet(endpoint(ip, UDP, 53), Shape::Transport);
+        let judged = judge_packet(&world.state, &packet, true, Admission::None, &world);
+        assert_eq!(judged, Verdict::pass(Ruling::Local), "{ip}");
+    }
+}
+
+#[test]
+fn inner_networks_of_an_own_namespace_pass_but_for_hard_blocks() {
+    let world = own_netns();
+    check_both(&world, endpoint("172.17.0.1", TCP, 80), Verdict::pass(Ruling::Local));
+    check_packet(&world, endpoint("172.17.0.1", UDP, 53), Verdict::hard(Reason::DnsBypass));
+    check_packet(&world, endpoint("172.17.0.2", TCP, 80), Verdict::refused(Reason::DirectIpNoDns));
+}
+
+// On the wire.
+
+fn wired(world: &World, to: Endpoint, shape: Shape, passage: Passage) -> Verdict {
+    judge_wire(&world.state, &packet(to, shape), passage, None, world)
+}
+
+#[test]
+fn nothing_is_local_on_the_wire() {
+    let world = own_netns();
+    for ip in ["172.17.0.1", "127.0.0.1", "::1"] {
+        let judged = wired(&world, endpoint(ip, TCP, 80), Shape::Transport, Passage::Stranger);
+        assert_eq!(judged, Verdict::refused(Reason::DirectIpNoDns), "{ip}");
+    }
+}
+
+#[test]
+fn hard_blocks_lead_on_the_wire_too() {
+    for passage in [Passage::Stranger, Passage::Admitted, Passage::Known, Passage::Reply] {
+        let to = endpoint("169.254.169.254", TCP, 80);
+        let judged = wired(&favouring(to), to, Shape::Transport, passage);
+        assert_eq!(judged, Verdict::hard(Reason::MetadataService), "{passage:?}");
+        let to = endpoint("192.0.2.53", UDP, 53);
+        let judged = wired(&favouring(to), to, Shape::Transport, passage);
+        assert_eq!(judged, Verdict::hard(Reason::DnsBypass), "{passage:?}");
+    }
+}
+
+#[test]
+fn an_answer_passes_on_the_wire_only_to_who_may_connect() {
+    let mut world = World::closed();
+    world.networks.push((address("10.0.0.1"), 128, world::network(network_flags::INBOUND, &[])));
+    let node = endpoint("10.0.0.1", TCP, 40000);
+    let control = Verdict::pass(Ruling::Control);
+    assert_eq!(wired(&world, node, Shape::Transport, Passage::Reply), control);
+    let refused = Verdict::refused(Reason::DirectIpNoDns);
+    assert_eq!(wired(&world, node, Shape::Transport, Passage::Stranger), refused);
+    let other = endpoint("10.0.0.2", TCP, 40000);
+    assert_eq!(wired(&world, other, Shape::Transport, Passage::Reply), refused);
+}
+
+#[test]
+fn fragments_pass_on_the_wire_only_with_their_flow() {
+    let to = endpoint(ALLOWED, UDP, 443);
+    let world = favouring(to);
+    let refused = Verdict::refused(Reason::Unparsable);
+    assert_eq!(wired(&world, to, Shape::Fragment, Passage::Stranger), refused);
+    let admitted = Verdict::pass(Ruling::Admitted);
+    assert_eq!(wired(&world, to, Shape::Fragment, Passage::Admitted), admitted);
+}
+
+#[test]
+fn path_mtu_messages_pass_on_the_wire_to_an_allowed_sender_of_what_they_quote() {
+    let sender = endpoint(ALLOWED, TCP, 443);
+    let world = World::closed().allowing(sender, u32::MAX, 1);
+    let message = packet(endpoint(ALLOWED, ICMP, 0), Shape::PathMtu);
+    let judge = |quoted| judge_wire(&world.state, &message, Passage::Stranger, quoted, &world);
+    assert_eq!(judge(Some(sender)), Verdict::pass(Ruling::Control));
+    let refused = Verdict::refused(Reason::ProtocolNotAllowed);
+    assert_eq!(judge(None), refused);
+    assert_eq!(judge(Some(endpoint(ALLOWED, TCP, 80))), refused);
+    let elsewhere = packet(endpoint("192.0.2.8", ICMP, 0), Shape::PathMtu);
+    let judged = judge_wire(&world.state, &elsewhere, Passage::Stranger, Some(sender), &world);
+    assert_eq!(judged, refused);
 }
 
 // 2. Hard blocks, ahead of any allow entry, network or admission.
@@ -166,7 +257,7 @@ fn the_operator_can_lift_metadata_and_dot_but_not_port_53() {
     check_both(&world, endpoint(ALLOWED, TCP, 853), unknown);
     check_both(&world, endpoint(ALLOWED, TCP, 53), Verdict::hard(Reason::DnsBypass));
     let to = endpoint(METADATA[0], TCP, 80);
-    check_both(&world.allowing(to, u64::MAX, 2), to, Verdict::allowed(2));
+    check_both(&world.allowing(to, u32::MAX, 2), to, Verdict::allowed(2));
 }
 
 // 3. A connected socket whose connect was allowed passes.
@@ -193,7 +284,7 @@ fn a_socket_is_admitted_again_by_an_aged_entry_or_a_network_but_not_by_nothing()
     let to = endpoint(ALLOWED, TCP, 443);
     let world = World::closed();
     assert_eq!(readmit(&world.state, &to, &world), None);
-    let aged = World::closed().allowing(to, NOW_NS - 1, 5);
+    let aged = World::closed().allowing(to, NOW - 1, 5);
     assert_eq!(readmit(&aged.state, &to, &aged), Some(5));
     let trusted = World::closed().trusting("192.0.2.0", 24, &[(TCP, 443, 6)]);
     assert_eq!(readmit(&trusted.state, &to, &trusted), Some(6));
@@ -206,14 +297,14 @@ fn a_socket_is_admitted_again_by_an_aged_entry_or_a_network_but_not_by_nothing()
 fn an_entry_opens_its_address_protocol_and_port_and_no_other() {
     for ip in [ALLOWED, ALLOWED_V6] {
         let to = endpoint(ip, TCP, 443);
-        let world = World::closed().allowing(to, NOW_NS + 1, 7);
+        let world = World::closed().allowing(to, NOW + 1, 7);
         check_both(&world, to, Verdict::allowed(7));
         let unknown = Verdict::refused(Reason::DirectIpNoDns);
         check_both(&world, endpoint(ip, TCP, 444), unknown);
         check_both(&world, endpoint(ip, UDP, 443), unknown);
         check_both(&world, endpoint(ip, 132, 443), Verdict::refused(Reason::ProtocolNotAllowed));
     }
-    let world = World::closed().allowing(endpoint(ALLOWED, TCP, 443), NOW_NS + 1, 7);
+    let world = World::closed().allowing(endpoint(ALLOWED, TCP, 443), NOW + 1, 7);
     for ip in ["192.0.2.6", "::192.0.2.7", "64:ff9b::192.0.2.7", "2002:c000:207::"] {
         check_both(&world, endpoint(ip, TCP, 443), Verdict::refused(Reason::DirectIpNoDns));
     }
@@ -222,7 +313,7 @@ fn an_entry_opens_its_address_protocol_and_port_and_no_other() {
 #[test]
 fn a_v4_mapped_address_meets_the_ipv4_rule() {
     let mapped = endpoint("::ffff:192.0.2.7", TCP, 443);
-    let world = World::closed().allowing(endpoint(ALLOWED, TCP, 443), NOW_NS + 1, 7);
+    let world = World::closed().allowing(endpoint(ALLOWED, TCP, 443), NOW + 1, 7);
     check_both(&world, mapped, Verdict::allowed(7));
     let world = World::closed().trusting("192.0.2.0", 24, &[(TCP, 443, 8)]);
     check_both(&world, mapped, Verdict::allowed(8));
@@ -232,14 +323,14 @@ fn a_v4_mapped_address_meets_the_ipv4_rule() {
 fn an_entry_ends_at_its_expiry() {
     let to = endpoint(ALLOWED, TCP, 443);
     let expired = Verdict::refused(Reason::Expired);
-    for (expires_ns, expected) in [
+    for (expires, expected) in [
         (0, expired),
-        (NOW_NS - 1, expired),
-        (NOW_NS, expired),
-        (NOW_NS + 1, Verdict::allowed(7)),
-        (u64::MAX, Verdict::allowed(7)),
+        (NOW - 1, expired),
+        (NOW, expired),
+        (NOW + 1, Verdict::allowed(7)),
+        (u32::MAX, Verdict::allowed(7)),
     ] {
-        check_both(&World::closed().allowing(to, expires_ns, 7), to, expected);
+        check_both(&World::closed().allowing(to, expires, 7), to, expected);
     }
 }
 
@@ -260,7 +351,7 @@ fn a_network_opens_its_ports_and_names_the_refusal_of_others() {
 #[test]
 fn a_network_lengthens_the_life_of_an_expired_entry() {
     let to = endpoint(ALLOWED, TCP, 443);
-    let world = World::closed().allowing(to, NOW_NS, 1).trusting("192.0.2.0", 24, &[(TCP, 443, 2)]);
+    let world = World::closed().allowing(to, NOW, 1).trusting("192.0.2.0", 24, &[(TCP, 443, 2)]);
     check_both(&world, to, Verdict::allowed(2));
 }
 
@@ -301,7 +392,7 @@ fn echo_needs_a_rule() {
     for admission in [Admission::None, Admission::Inbound, Admission::Kernel] {
         assert_eq!(judged(&world, to, Shape::Echo, admission), refused);
     }
-    let world = World::closed().allowing(to, u64::MAX, 4);
+    let world = World::closed().allowing(to, u32::MAX, 4);
     assert_eq!(judged(&world, to, Shape::Echo, Admission::None), Verdict::allowed(4));
     let world = World::closed().trusting("192.0.2.0", 24, &[(ICMP, 0, 5)]);
     assert_eq!(judged(&world, to, Shape::Echo, Admission::None), Verdict::allowed(5));

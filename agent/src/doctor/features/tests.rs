@@ -9,7 +9,7 @@ const SUBJECT: Subject = Subject::new("helpers", "helper functions");
 fn all_there_is_ok() {
     let check = judge(SUBJECT, &MAPS, |_| Support::Yes);
     assert_eq!(check.state, State::Ok);
-    assert!(check.found.starts_with("all 7: array, array_of_maps, cgroup_storage"), "{check:?}");
+    assert!(check.found.starts_with("all 8: array, array_of_maps, cgroup_storage"), "{check:?}");
     assert_eq!((check.consequence, check.remedy), (None, None));
 }
 
@@ -25,7 +25,7 @@ fn what_lacks_is_named_with_its_kernel_and_its_purpose() {
     assert_eq!(check.state, State::Missing);
     assert_eq!(
         check.found,
-        "2 of 14 missing: sk_storage_get in cgroup_skb (expected from Linux 5.2 on), \
+        "2 of 16 missing: sk_storage_get in cgroup_skb (expected from Linux 5.2 on), \
          sk_storage_get in cgroup_sock (Operation not permitted)"
     );
     let consequence = check.consequence.unwrap();

@@ -54,7 +54,8 @@ pub(super) fn packet(
 ) -> Expected {
     let to = packet.destination;
     let readable = packet.shape != Shape::Unparsable;
-    if on_loopback && is_local(world, to.address) {
+    let own_netns = world.state.flags & flags::OWN_NETNS != 0;
+    if on_loopback && (own_netns || is_local(world, to.address)) {
         return pass(Ruling::Local);
     }
     if let Some(reason) = hard_block(world, to) {
@@ -72,7 +73,9 @@ pub(super) fn packet(
             if to.protocol == TCP && admission == Admission::Inbound && answered {
                 return pass(Ruling::Control);
             }
-            by_policy(world, to)
+            let judged = by_policy(world, to);
+            let inner = own_netns && is_own(world, to.address);
+            if judged.ruling == Ruling::Refused && inner { pass(Ruling::Local) } else { judged }
         }
         Shape::LinkControl if from_kernel && link_scope(to.address) => pass(Ruling::Control),
         Shape::PathMtu if from_kernel => pass(Ruling::Control),
@@ -94,9 +97,11 @@ pub(super) fn connect(world: &World, to: Endpoint) -> Expected {
 }
 
 fn is_local(world: &World, address: Address) -> bool {
-    let own =
-        world.network(&address).is_some_and(|network| network.flags & network_flags::OWN != 0);
-    ip(address).is_loopback() || own
+    ip(address).is_loopback() || is_own(world, address)
+}
+
+fn is_own(world: &World, address: Address) -> bool {
+    world.network(&address).is_some_and(|network| network.flags & network_flags::OWN != 0)
 }
 
 pub(super) fn hard_block(world: &World, to: Endpoint) -> Option<Reason> {
@@ -127,7 +132,7 @@ pub(super) fn rule_of_network(world: &World, to: Endpoint) -> Option<u32> {
 
 fn by_policy(world: &World, to: Endpoint) -> Expected {
     let entry = world.allow(&to);
-    let alive = entry.filter(|entry| entry.expires_ns > world.now_ns);
+    let alive = entry.filter(|entry| u64::from(entry.expires) > world.now_ns >> 28);
     let network = world.network(&to.address);
     if let Some(rule) = alive.map(|entry| entry.rule).or_else(|| rule_of_network(world, to)) {
         return Expected { ruling: Ruling::Allowed, reason: None, rule: Some(rule) };

@@ -9,7 +9,7 @@ use proptest::{collection, prelude::*, sample::select};
 
 use super::{
     naive::{self, Expected},
-    world::{LISTENER_PORT, NOW_NS, World, address, network},
+    world::{LISTENER_PORT, NOW, World, address, network},
 };
 use crate::{
     address::{Address, Endpoint},
@@ -86,10 +86,9 @@ fn any_admission() -> impl Strategy<Value = Admission> {
 }
 
 fn any_world() -> impl Strategy<Value = World> {
-    let expiry = select(&[0, NOW_NS - 1, NOW_NS, NOW_NS + 1, u64::MAX][..]);
-    let entry = (any_endpoint(), expiry, 0..100_u32).prop_map(|(endpoint, expires_ns, rule)| {
-        (endpoint, AllowEntry { expires_ns, rule, padding: 0 })
-    });
+    let expiry = select(&[0, NOW - 1, NOW, NOW + 1, u32::MAX][..]);
+    let entry = (any_endpoint(), expiry, 0..100_u32)
+        .prop_map(|(endpoint, expires, rule)| (endpoint, AllowEntry { expires, rule }));
     let port = (select(&PROTOCOLS[1..]), select(&PORTS[..]), 0..100_u32);
     let bits = select(&[0_u32, 8, 64, 96, 104, 120, 128][..]);
     let network_flags = 0..=(network_flags::OWN | network_flags::INBOUND);
@@ -99,7 +98,11 @@ fn any_world() -> impl Strategy<Value = World> {
     (
         entries,
         collection::vec(network, 0..5),
-        0..=(flags::READY | flags::AUDIT | flags::BLOCK_METADATA | flags::BLOCK_DOT),
+        0..=(flags::READY
+            | flags::AUDIT
+            | flags::BLOCK_METADATA
+            | flags::BLOCK_DOT
+            | flags::OWN_NETNS),
         select(&[0_u16, 53, LISTENER_PORT][..]),
         any_address(),
         any_address(),
@@ -132,7 +135,7 @@ fn with_everything_allowed(world: &World, endpoint: Endpoint) -> World {
         network_flags::INBOUND,
         &[(endpoint.protocol.max(1), endpoint.port, 1), (6, 53, 1), (17, 53, 1), (6, 853, 1)],
     );
-    let mut world = world.clone().allowing(endpoint, u64::MAX, 1);
+    let mut world = world.clone().allowing(endpoint, u32::MAX, 1);
     world.networks.push((endpoint.address, 128, whole));
     world
 }
@@ -184,7 +187,11 @@ proptest! {
         let world = World { allow: HashMap::new(), networks: Vec::new(), ..world };
         let verdict = judge_packet(&world.state, &packet, on_loopback, admission, &world);
         match verdict.ruling {
-            Ruling::Local => prop_assert!(on_loopback && packet.destination.address.is_loopback()),
+            Ruling::Local => {
+                prop_assert!(on_loopback);
+                let own_netns = world.state.flags & flags::OWN_NETNS != 0;
+                prop_assert!(own_netns || packet.destination.address.is_loopback());
+            }
             Ruling::Admitted => prop_assert_eq!(admission, Admission::Current),
             Ruling::Control => {
                 prop_assert_eq!(admission, Admission::Kernel);

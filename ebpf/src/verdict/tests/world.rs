@@ -12,7 +12,8 @@ use crate::{
     verdict::Tables,
 };
 
-pub(super) const NOW_NS: u64 = 1_000_000;
+pub(super) const NOW: u32 = 4;
+pub(super) const NOW_NS: u64 = (NOW as u64) << 28;
 pub(super) const LISTENER_PORT: u16 = 15353;
 pub(super) const LISTENER_V4: &str = "127.0.0.1";
 pub(super) const LISTENER_V6: &str = "::1";
@@ -58,8 +59,8 @@ impl World {
         Self { state, allow: HashMap::new(), networks: Vec::new(), now_ns: NOW_NS }
     }
 
-    pub(super) fn allowing(mut self, endpoint: Endpoint, expires_ns: u64, rule: u32) -> Self {
-        self.allow.insert(endpoint, AllowEntry { expires_ns, rule, padding: 0 });
+    pub(super) fn allowing(mut self, endpoint: Endpoint, expires: u32, rule: u32) -> Self {
+        self.allow.insert(endpoint, AllowEntry { expires, rule });
         self
     }
 

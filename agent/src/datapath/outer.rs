@@ -1,0 +1,67 @@
+//! Each pod's tables of one kind, by slot: an array of maps.
+//!
+//! To put a map into its place, or to take it out, the kernel waits for an RCU grace period (6 to 21 ms); each
+//! kind has a lock of its own, so that nothing else waits for that.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Mutex,
+};
+
+use aya::maps::{ArrayOfMaps, HashMap, Map, MapData, MapError};
+
+use super::{attach::lock, error::DatapathError, kernel::Kernel, syscall};
+
+/// A pod's own table.
+pub(super) type PodMap<K, V> = HashMap<MapData, Kernel<K>, Kernel<V>>;
+
+/// The tables of one kind of all pods.
+pub(super) struct PodMaps<K, V> {
+    outer: Mutex<ArrayOfMaps<MapData, PodMap<K, V>>>,
+    fd: OwnedFd,
+}
+
+impl<K, V> PodMaps<K, V>
+where
+    Kernel<K>: aya::Pod,
+    Kernel<V>: aya::Pod,
+{
+    pub(super) fn new(map: Map) -> Result<Self, DatapathError> {
+        let Map::ArrayOfMaps(data) = map else {
+            return Err(DatapathError::Missing("array of maps"));
+        };
+        let fd = data.fd().as_fd().try_clone_to_owned();
+        let fd = fd.map_err(|error| {
+            DatapathError::map("opening a kernel table")(MapError::IoError(error))
+        })?;
+        let outer = ArrayOfMaps::try_from(Map::ArrayOfMaps(data))
+            .map_err(DatapathError::map("opening a kernel table"))?;
+        Ok(Self { outer: Mutex::new(outer), fd })
+    }
+
+    /// Gives a slot its table.
+    pub(super) fn place(&self, slot: u32, map: &PodMap<K, V>) -> Result<(), DatapathError> {
+        lock(&self.outer).set(slot, map, 0).map_err(DatapathError::map("giving a pod its maps"))
+    }
+
+    /// The table that a slot has.
+    pub(super) fn of(&self, slot: u32) -> Result<PodMap<K, V>, DatapathError> {
+        lock(&self.outer).get(&slot, 0).map_err(DatapathError::map("opening a pod's map"))
+    }
+
+    /// Takes a slot's table away.
+    pub(super) fn remove(&self, slot: u32) -> io::Result<()> {
+        let _guard = lock(&self.outer);
+        syscall::remove_inner(self.fd.as_fd(), slot)
+    }
+}
+
+/// Wraps a map that was just made as a pod's table.
+pub(super) fn pod_map<K, V>(map: Map) -> Result<PodMap<K, V>, DatapathError>
+where
+    Kernel<K>: aya::Pod,
+    Kernel<V>: aya::Pod,
+{
+    HashMap::try_from(map).map_err(DatapathError::map("opening a pod's map"))
+}

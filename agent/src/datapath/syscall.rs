@@ -1,0 +1,144 @@
+//! bpf(2), for the few commands that aya keeps to itself.
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+};
+
+use aya_obj::generated::{bpf_attach_type, bpf_cmd};
+
+/// `BPF_F_BEFORE`, without another link or program: ahead of all (include/uapi/linux/bpf.h).
+const BEFORE_ALL: u32 = 1 << 3;
+
+/// The system call.
+///
+/// # Safety
+///
+/// `T` must be a prefix of `union bpf_attr` as the command defines it, and its pointers valid.
+pub(super) unsafe fn bpf<T>(command: bpf_cmd, request: &mut T) -> io::Result<i32> {
+    // SAFETY: the kernel reads and writes no more than the size that it is given.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, command as u32, std::ptr::from_mut(request), size_of::<T>())
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(result).map_err(io::Error::other)
+}
+
+/// `BPF_LINK_CREATE`.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct CreateRequest {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    relative: u32,
+    padding: u32,
+    expected_revision: u64,
+}
+
+/// Attaches a program to what comes in by a device, ahead of every other program there (TCX, Linux 6.6).
+pub(super) fn link_to_device(program: BorrowedFd<'_>, device: u32) -> io::Result<OwnedFd> {
+    let mut request = CreateRequest {
+        program: number(program)?,
+        target: device,
+        attach_type: bpf_attach_type::BPF_TCX_INGRESS as u32,
+        flags: BEFORE_ALL,
+        ..CreateRequest::default()
+    };
+    // SAFETY: the request's type is the command's.
+    let fd = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, &mut request) }?;
+    // SAFETY: the kernel has just made it, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether the kernel has such links: one that has looks for the device, and says that there is none.
+pub(super) fn links_to_devices(program: BorrowedFd<'_>) -> bool {
+    const NO_DEVICE: u32 = i32::MAX.cast_unsigned();
+    let error = link_to_device(program, NO_DEVICE).err();
+    error.and_then(|error| error.raw_os_error()) == Some(libc::ENODEV)
+}
+
+/// `BPF_LINK_UPDATE`.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct UpdateRequest {
+    link: u32,
+    program: u32,
+    flags: u32,
+    old_program: u32,
+}
+
+/// Puts another program in the place of a link's, between two packets.
+pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut request = UpdateRequest {
+        link: number(link)?,
+        program: number(program)?,
+        ..UpdateRequest::default()
+    };
+    // SAFETY: the request's type is the command's.
+    unsafe { bpf(bpf_cmd::BPF_LINK_UPDATE, &mut request) }.map(|_| ())
+}
+
+/// `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct PathRequest {
+    path: u64,
+    object: u32,
+    flags: u32,
+}
+
+/// Pins a link or map.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    let mut request = PathRequest { path: path.as_ptr() as u64, object: number(object)?, flags: 0 };
+    // SAFETY: the request's type is the command's, and the path outlives the call.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_PIN, &mut request) }.map(|_| ())
+}
+
+/// Opens what is pinned.
+pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    let mut request = PathRequest { path: path.as_ptr() as u64, ..PathRequest::default() };
+    // SAFETY: the request's type is the command's, and the path outlives the call.
+    let fd = unsafe { bpf(bpf_cmd::BPF_OBJ_GET, &mut request) }?;
+    // SAFETY: the kernel has just made it, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `BPF_MAP_DELETE_ELEM`.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct ElementRequest {
+    map: u32,
+    padding: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// Empties a place of an array of maps; one that is empty already is fine.
+pub(super) fn remove_inner(outer: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let mut request = ElementRequest {
+        map: number(outer)?,
+        key: std::ptr::from_ref(&index) as u64,
+        ..ElementRequest::default()
+    };
+    // SAFETY: the request's type is the command's, and the key outlives the call.
+    match unsafe { bpf(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut request) } {
+        Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn number(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    u32::try_from(fd.as_raw_fd()).map_err(io::Error::other)
+}

@@ -1,0 +1,180 @@
+//! The second layer: one program on the host side of each veth of a pod.
+//!
+//! Where the kernel has TCX links (6.6), the attachment is a link that can be pinned and replaced; before that
+//! it is a filter of the device's clsact, which stays until the device goes.
+
+use std::{
+    fs, io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use aya::{
+    Ebpf,
+    programs::{
+        Program, SchedClassifier, TcAttachType,
+        tc::{
+            NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact,
+        },
+    },
+};
+
+use super::{attach::lock, error::DatapathError, object::Datapath, syscall};
+
+const PROGRAM: &str = "weir_wire";
+
+/// Ahead of every other filter of the device, and always the same one of ours.
+const CLSACT_PRIORITY: u16 = 1;
+const CLSACT_HANDLE: u32 = 0x7765;
+
+/// How the second layer is attached to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireAttach {
+    /// By a TCX link.
+    Tcx,
+    /// By a filter of clsact.
+    Clsact,
+}
+
+/// The second layer on one device. A TCX link that is pinned outlives this process; a filter does so anyway.
+#[derive(Debug)]
+pub struct WireAttachment {
+    device: u32,
+    kind: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Link { _link: OwnedFd, pin: Option<PathBuf> },
+    Filter,
+}
+
+pub(super) fn load(programs: &mut Ebpf) -> Result<(), DatapathError> {
+    classifier(programs)?
+        .load()
+        .map_err(|source| DatapathError::Program { program: PROGRAM, source: Box::new(source) })
+}
+
+fn classifier(programs: &mut Ebpf) -> Result<&mut SchedClassifier, DatapathError> {
+    match programs.program_mut(PROGRAM) {
+        Some(Program::SchedClassifier(program)) => Ok(program),
+        _ => Err(DatapathError::Missing(PROGRAM)),
+    }
+}
+
+impl Datapath {
+    /// Guards what comes in by a device of this network namespace: the host side of a pod's veth. With a folder on
+    /// bpffs the link is pinned there. What is pinned already is taken over, with the current program in it.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said; the device is not guarded then.
+    pub fn attach_wire(
+        &self,
+        device: u32,
+        slot: u32,
+        pins: Option<&Path>,
+        how: WireAttach,
+    ) -> Result<WireAttachment, DatapathError> {
+        lock(&self.tables)
+            .wires
+            .insert(device, slot, 0)
+            .map_err(DatapathError::map("telling the second layer its slot"))?;
+        let failed = |source| DatapathError::Wire { device, source };
+        let mut programs = lock(&self.programs);
+        let program = classifier(&mut programs)?;
+        let kind = match how {
+            WireAttach::Tcx => link(program, device, pins).map_err(failed)?,
+            WireAttach::Clsact => filter(program, device).map_err(failed)?,
+        };
+        Ok(WireAttachment { device, kind })
+    }
+
+    /// The way that this kernel has.
+    #[must_use]
+    pub fn wire_attach(&self) -> WireAttach {
+        let mut programs = lock(&self.programs);
+        let has_links = classifier(&mut programs).is_ok_and(|program| {
+            program.fd().is_ok_and(|program| syscall::links_to_devices(program.as_fd()))
+        });
+        if has_links { WireAttach::Tcx } else { WireAttach::Clsact }
+    }
+
+    /// Ends the guard, for a device that is gone or a pod that is.
+    ///
+    /// # Errors
+    ///
+    /// What could not be removed.
+    pub fn detach_wire(&self, attachment: WireAttachment) -> io::Result<()> {
+        let WireAttachment { device, kind } = attachment;
+        let mut tables = lock(&self.tables);
+        if let Err(error) = tables.wires.remove(&device) {
+            tracing::debug!(device, %error, "the device was not in the kernel's table");
+        }
+        drop(tables);
+        match kind {
+            Held::Link { pin: Some(pin), .. } => match fs::remove_file(pin) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+            // The filter goes with the device; the pod that it was for is gone.
+            Held::Link { pin: None, .. } | Held::Filter => Ok(()),
+        }
+    }
+}
+
+impl WireAttachment {
+    /// The index of the device.
+    #[must_use]
+    pub const fn device(&self) -> u32 {
+        self.device
+    }
+}
+
+fn link(program: &SchedClassifier, device: u32, pins: Option<&Path>) -> io::Result<Held> {
+    let program = program.fd().map_err(io::Error::other)?.as_fd();
+    let Some(folder) = pins else {
+        return Ok(Held::Link { _link: syscall::link_to_device(program, device)?, pin: None });
+    };
+    let pin = folder.join(format!("{PROGRAM}-{device}"));
+    let link = match syscall::open_pin(&pin) {
+        Ok(link) => {
+            syscall::update_link(link.as_fd(), program)?;
+            link
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let link = syscall::link_to_device(program, device)?;
+            syscall::pin(link.as_fd(), &pin)?;
+            link
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Held::Link { _link: link, pin: Some(pin) })
+}
+
+/// Puts the filter there, or in the place of the one that an earlier agent left.
+fn filter(program: &mut SchedClassifier, device: u32) -> io::Result<Held> {
+    let name = nix::net::if_::if_indextoname(device)?;
+    let name = name.to_string_lossy();
+    match qdisc_add_clsact(&name) {
+        Ok(()) | Err(TcError::AlreadyAttached) => {}
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
+        Err(error) => return Err(io::Error::other(error)),
+    }
+    let handle = TcHandle::from(CLSACT_HANDLE);
+    let ours =
+        SchedClassifierLink::attached(&name, TcAttachType::Ingress, CLSACT_PRIORITY, handle, None)?;
+    let id = match program.attach_to_link(ours) {
+        Ok(id) => id,
+        Err(_none_there) => {
+            let options = NlOptions { priority: CLSACT_PRIORITY, handle, ..NlOptions::default() };
+            let options = TcAttachOptions::Netlink(options);
+            program
+                .attach_with_options(&name, TcAttachType::Ingress, options)
+                .map_err(io::Error::other)?
+        }
+    };
+    // Forgotten on purpose: dropped, it would remove the filter.
+    std::mem::forget(program.take_link(id).map_err(io::Error::other)?);
+    Ok(Held::Filter)
+}
