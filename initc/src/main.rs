@@ -4,7 +4,7 @@
 //! name with the pod's identity, and a connect to an address that nobody has must fail with an error
 //! that only weir's hook gives. Exit code 0 is proof; everything else holds the job back.
 //!
-//! **Invariant:** no path to exit code 0 goes around [`barrier::hold`]'s proof.
+//! **Invariant:** no way to exit code 0 goes around the proof of [`Barrier::hold`].
 
 mod ask;
 mod attempt;
