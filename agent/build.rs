@@ -43,7 +43,10 @@ fn build(
         if env::var_os("CARGO_FEATURE_DEBUG_LOG").is_some() { "debug-log" } else { "programs" };
     let target_dir = out_dir.join("bpf");
     // `v2`: the newest instruction set that Linux 5.10 takes whole.
-    let flags = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v2"].join("\x1f");
+    let flags = ["-Cdebuginfo=2", "-Clink-arg=--btf", "-Ctarget-cpu=v2"].map(str::to_owned);
+    let flags: Vec<String> =
+        flags.into_iter().chain(without_paths(toolchain, workspace, out_dir)).collect();
+    let flags = flags.join("\x1f");
     let mut command: Command = toolchain.cargo();
     command
         .current_dir(workspace)
@@ -72,4 +75,17 @@ fn build(
     }
     std::fs::copy(target_dir.join(TARGET).join("release/weir-programs"), object)?;
     Ok(())
+}
+
+/// The type information names source files, and the object is part of the agent: without these flags
+/// two checkouts would build two agents.
+fn without_paths(toolchain: &BpfToolchain, workspace: &Path, out_dir: &Path) -> Vec<String> {
+    let folders = [
+        (Some(workspace.to_owned()), "/weir"),
+        (bpf_toolchain::cargo_home(), "/cargo"),
+        (toolchain.sysroot(), "/sysroot"),
+        (Some(out_dir.to_owned()), "/out"),
+    ];
+    let known = folders.into_iter().filter_map(|(from, to)| Some((from?, to)));
+    known.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display())).collect()
 }

@@ -76,7 +76,8 @@ impl BpfToolchain {
             .and_then(|version| version.split('.').next()?.parse().ok())
     }
 
-    fn sysroot(&self) -> Option<PathBuf> {
+    /// Where the compiler keeps its libraries and their sources.
+    pub(crate) fn sysroot(&self) -> Option<PathBuf> {
         output(self.rustc().args(["--print", "sysroot"])).map(|path| PathBuf::from(path.trim()))
     }
 
@@ -141,11 +142,15 @@ fn clean(mut command: Command) -> Command {
 
 /// `PATH`, and behind it the folder where `cargo install` puts bpf-linker.
 fn search_path() -> Option<OsString> {
-    let home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")));
     let path = env::var_os("PATH")?;
-    env::join_paths(env::split_paths(&path).chain(home.map(|home| home.join("bin")))).ok()
+    env::join_paths(env::split_paths(&path).chain(cargo_home().map(|home| home.join("bin")))).ok()
+}
+
+/// Where cargo keeps what it fetches and installs.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo")))
 }
 
 fn output(command: &mut Command) -> Option<String> {

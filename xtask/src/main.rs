@@ -1,8 +1,9 @@
-//! Developer commands: `cargo xtask setup|check|test|demo|bench`.
+//! Developer commands: `cargo xtask setup|check|test|demo|bench|image`.
 //!
 //! `demo` and `test` set the machine up first, so that either works from a clean clone.
 
 mod check;
+mod image;
 mod lab;
 mod setup;
 mod shell;
@@ -44,6 +45,8 @@ enum Command {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Build the container images of the barrier and the agent, reproducibly and without a daemon
+    Image(image::Options),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Test { only } => test::run(only.as_deref()),
         Command::Demo => lab::demo(),
         Command::Bench { only } => lab::bench(only.as_deref()),
+        Command::Image(options) => image::run(&options).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -28,7 +28,8 @@ pub(crate) fn run(only: Option<&str>) -> Result<bool> {
     }
 
     say("building weir and its tests");
-    shell::run(cargo(&["build", "--locked", "--package", "weir"]))?;
+    let programs = ["build", "--locked", "--package", "weir", "--package", "weir-initc"];
+    shell::run(cargo(&programs))?;
     let binaries = binaries::build()?;
     let wanted = |name: &str| only.is_none_or(|part| name.contains(part));
     let (suites, units): (Vec<_>, Vec<_>) = binaries

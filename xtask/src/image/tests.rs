@@ -1,0 +1,117 @@
+//! The barrier's image, built from two checkouts in two places.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+
+use super::archive::sha256;
+use super::program::Tree;
+use super::{Archive, Image};
+use crate::shell;
+
+/// The promise of the barrier's image, bytes.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Copies what git tracks, or would track.
+fn copy_checkout(to: &Path) {
+    let mut list = shell::command("git");
+    list.args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]);
+    for name in shell::capture(list).unwrap().split_terminator('\0') {
+        let (from, to) = (shell::root().join(name), to.join(name));
+        if from.is_file() {
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+/// Regular files and folders of a tar by name.
+fn unpack(tar: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let mut archive = tar::Archive::new(tar);
+    let entries = archive.entries().unwrap().map(Result::unwrap);
+    entries
+        .map(|mut entry| {
+            let header = entry.header();
+            assert_eq!((header.mtime().unwrap(), header.uid().unwrap()), (0, 0));
+            assert_eq!((header.gid().unwrap(), header.mode().unwrap()), (0, 0o755));
+            let name = entry.path().unwrap().display().to_string();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).unwrap();
+            (name, bytes)
+        })
+        .collect()
+}
+
+/// The blob that `descriptor` names, its digest and size checked.
+fn blob<'a>(files: &'a BTreeMap<String, Vec<u8>>, descriptor: &Value) -> &'a [u8] {
+    let hex = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    let bytes = &files[&format!("blobs/sha256/{hex}")];
+    assert_eq!(json!(bytes.len()), descriptor["size"]);
+    assert_eq!(sha256(bytes), hex);
+    bytes
+}
+
+fn parse(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+fn check_content(archive: &Archive) {
+    assert!(archive.size_bytes() <= MOST_BYTES, "{} bytes", archive.size_bytes());
+    let files = unpack(&archive.tar("registry.example.com/weir/weir-initc", "9").unwrap());
+    assert_eq!(parse(&files["oci-layout"]), json!({"imageLayoutVersion": "1.0.0"}));
+    let named = &parse(&files["index.json"])["manifests"][0];
+    let annotations = json!({
+        "io.containerd.image.name": "registry.example.com/weir/weir-initc:9",
+        "org.opencontainers.image.ref.name": "9",
+    });
+    assert_eq!(named["annotations"], annotations);
+    assert_eq!(named["digest"], archive.digest());
+
+    let manifest = parse(blob(&files, named));
+    let config = parse(blob(&files, &manifest["config"]));
+    assert_eq!(config["config"]["User"], "65532:65532");
+    assert_eq!(config["config"]["Entrypoint"], json!(["/weir-initc"]));
+    assert_eq!(config["config"].get("Cmd"), None);
+    for label in ["title", "version", "licenses", "source"] {
+        let label = format!("org.opencontainers.image.{label}");
+        assert!(config["config"]["Labels"][&label].is_string(), "{label}");
+    }
+
+    let mut layer = Vec::new();
+    GzDecoder::new(blob(&files, &manifest["layers"][0])).read_to_end(&mut layer).unwrap();
+    assert_eq!(config["rootfs"]["diff_ids"], json!([format!("sha256:{}", sha256(&layer))]));
+    let content = unpack(&layer);
+    assert_eq!(content.keys().collect::<Vec<_>>(), ["weir-initc"]);
+    assert!(content["weir-initc"].starts_with(b"\x7fELF"));
+}
+
+/// No folder of the building machine is named in the program.
+fn check_paths(archive: &Archive, folders: &[&Path]) {
+    let mut tar = Vec::new();
+    GzDecoder::new(archive.layer_bytes()).read_to_end(&mut tar).unwrap();
+    for folder in folders {
+        let path = folder.to_str().unwrap().as_bytes();
+        let found = tar.windows(path.len()).any(|window| window == path);
+        assert!(!found, "the program names {}", folder.display());
+    }
+}
+
+#[test]
+fn the_barrier_s_image_is_the_same_from_everywhere() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let checkout = elsewhere.path().join("a folder of another name");
+    copy_checkout(&checkout);
+    let built = tempfile::tempdir().unwrap();
+    let here = Image::WeirInitc.build(&Tree::new(shell::root(), built.path())).unwrap();
+    let other_target = checkout.join("out");
+    let there = Image::WeirInitc.build(&Tree::new(&checkout, &other_target)).unwrap();
+    assert_eq!(here.digest(), there.digest());
+    assert_eq!(here.tar("a", "1").unwrap(), there.tar("a", "1").unwrap());
+    let home = shell::cargo_home().unwrap();
+    check_paths(&here, &[shell::root(), built.path(), &home]);
+    check_content(&here);
+}
