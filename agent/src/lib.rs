@@ -15,3 +15,4 @@ pub mod policy;
 pub mod resolver;
 pub mod run;
 pub mod system;
+pub mod yaml;
