@@ -7,6 +7,7 @@
 
 pub mod attribution;
 pub mod cli;
+pub mod containerd;
 pub mod datapath;
 pub mod doctor;
 pub mod events;
