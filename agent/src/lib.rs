@@ -7,6 +7,7 @@
 
 pub mod attribution;
 pub mod cli;
+pub mod containerd;
 pub mod datapath;
 pub mod doctor;
 pub mod events;
@@ -15,3 +16,4 @@ pub mod policy;
 pub mod resolver;
 pub mod run;
 pub mod system;
+pub mod yaml;

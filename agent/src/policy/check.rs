@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use super::diagnostic::Printable;
 use super::error::Chain;
 use super::profile::Profile;
+use crate::yaml::Printable;
 
 /// Checks every file; a line for each good one goes to `out`, errors go to `errors`. Returns whether
 /// all files are good.

@@ -2,11 +2,9 @@
 //!
 //! Meaning is not judged here but in `resolve`; both report into one [`Problems`].
 
-use super::diagnostic::{Problems, Span, shown};
-use super::nearest::nearest;
-use super::problem::Problem;
-use super::raw::{RawDns, RawProfile, RawRule, Text};
-use super::yaml::{Key, Node, Value};
+use super::problem::{Problem, Problems};
+use super::raw::{RawDns, RawProfile, RawRule};
+use crate::yaml::{Field, Node, Value, boolean, fields, list, shown, text, texts};
 
 /// Keys of the published schema that only the node agent acts on.
 const UNSUPPORTED: [&str; 2] = ["select", "credwatch"];
@@ -35,7 +33,8 @@ pub(super) fn profile<'a>(root: Node<'a>, problems: &mut Problems) -> RawProfile
     raw
 }
 
-fn decode_spec<'a>(node: Node<'a>, raw: &mut RawProfile<'a>, problems: &mut Problems) {
+fn decode_spec<'a>(mut node: Node<'a>, raw: &mut RawProfile<'a>, problems: &mut Problems) {
+    take_unsupported(&mut node, problems);
     let keys = ["mode", "allow", "deny", "dns", "inbound"];
     let Some([mode, allow, deny, dns, inbound]) = fields(node, "`spec`", keys, 0, problems) else {
         return;
@@ -68,6 +67,18 @@ fn decode_spec<'a>(node: Node<'a>, raw: &mut RawProfile<'a>, problems: &mut Prob
     }
     raw.inbound = inbound.map(|field| {
         texts(field.node, "`inbound`", "a list of `node` and network prefixes", problems)
+    });
+}
+
+/// Takes the keys out that a profile may have some day, so that they get a message of their own.
+fn take_unsupported(spec: &mut Node<'_>, problems: &mut Problems) {
+    let Value::Map(entries) = &mut spec.value else { return };
+    entries.retain(|(key, _)| {
+        let Some(field) = UNSUPPORTED.into_iter().find(|field| *field == key.text) else {
+            return true;
+        };
+        problems.push(key.span, Problem::UnsupportedField(field));
+        false
     });
 }
 
@@ -118,135 +129,5 @@ fn rule_place(node: &Node<'_>, number: usize) -> String {
             format!("allow rule `{}`", shown(&id.text))
         }
         _ => format!("allow rule {number}"),
-    }
-}
-
-/// A key and its value.
-struct Field<'a> {
-    key: Key<'a>,
-    node: Node<'a>,
-}
-
-/// Takes a map apart by its known keys; reports the others, repeated ones, missing ones among the
-/// first `required`, and what is no map.
-fn fields<'a, const N: usize>(
-    node: Node<'a>,
-    place: &str,
-    known: [&'static str; N],
-    required: usize,
-    problems: &mut Problems,
-) -> Option<[Option<Field<'a>>; N]> {
-    let mut fields_found = [const { None::<Field<'a>> }; N];
-    let mut mistyped = Vec::new();
-    let entries = match node.value {
-        Value::Map(entries) => entries,
-        other => {
-            let (what, found) = (place.to_owned(), describe(&other));
-            problems.push(node.span, Problem::WrongType { what, expected: "a map", found });
-            return None;
-        }
-    };
-    for (key, node) in entries {
-        let slot = known.iter().zip(&mut fields_found).find(|(name, _)| **name == key.text);
-        match slot {
-            Some((_, slot @ None)) => *slot = Some(Field { key, node }),
-            Some((field, Some(first))) => {
-                let (place, first_line) = (place.to_owned(), first.key.span.line);
-                problems.push(key.span, Problem::DuplicateField { field, place, first_line });
-            }
-            None => {
-                let problem = unknown_field(&key, place, &known);
-                if let Problem::UnknownField { nearest, .. } = problem {
-                    mistyped.extend(nearest);
-                }
-                problems.push(key.span, problem);
-            }
-        }
-    }
-    for (field, found) in known.into_iter().zip(&fields_found).take(required) {
-        // A mistyped key is one mistake, not two.
-        if found.is_none() && !mistyped.contains(&field) {
-            let (span, place) = (Span { length: 1, ..node.span }, place.to_owned());
-            problems.push(span, Problem::MissingField { field, place });
-        }
-    }
-    Some(fields_found)
-}
-
-fn unknown_field(key: &Key<'_>, place: &str, known: &[&'static str]) -> Problem {
-    if place == "`spec`"
-        && let Some(field) = UNSUPPORTED.into_iter().find(|field| *field == key.text)
-    {
-        return Problem::UnsupportedField(field);
-    }
-    let nearest = nearest(&key.text, known);
-    Problem::UnknownField { field: shown(&key.text), place: place.to_owned(), nearest }
-}
-
-fn list<'a>(
-    node: Node<'a>,
-    what: &str,
-    expected: &'static str,
-    problems: &mut Problems,
-) -> Vec<Node<'a>> {
-    match node.value {
-        Value::List(items) => items,
-        other => {
-            let (what, found) = (what.to_owned(), describe(&other));
-            problems.push(node.span, Problem::WrongType { what, expected, found });
-            Vec::new()
-        }
-    }
-}
-
-fn texts<'a>(
-    node: Node<'a>,
-    what: &str,
-    expected: &'static str,
-    problems: &mut Problems,
-) -> Vec<Text<'a>> {
-    list(node, what, expected, problems)
-        .into_iter()
-        .filter_map(|item| text(item, &format!("an entry of {what}"), problems))
-        .collect()
-}
-
-fn text<'a>(node: Node<'a>, what: &str, problems: &mut Problems) -> Option<Text<'a>> {
-    match node.value {
-        Value::Scalar(scalar) if !scalar.is_null() => {
-            Some(Text { text: scalar.text, span: node.span })
-        }
-        other => {
-            let (what, found) = (what.to_owned(), describe(&other));
-            problems.push(node.span, Problem::WrongType { what, expected: "text", found });
-            None
-        }
-    }
-}
-
-/// `true` or `false`, without quotes.
-fn boolean(field: &Field<'_>, place: &str, problems: &mut Problems) -> Option<(bool, Span)> {
-    let found = match &field.node.value {
-        Value::Scalar(scalar) if scalar.plain && scalar.text == "true" => {
-            return Some((true, field.key.span));
-        }
-        Value::Scalar(scalar) if scalar.plain && scalar.text == "false" => {
-            return Some((false, field.key.span));
-        }
-        other => describe(other),
-    };
-    let what = format!("`{}` of {place}", field.key.text);
-    problems
-        .push(field.node.span, Problem::WrongType { what, expected: "`true` or `false`", found });
-    None
-}
-
-fn describe(value: &Value<'_>) -> &'static str {
-    match value {
-        Value::Scalar(scalar) if scalar.is_null() => "nothing",
-        Value::Scalar(scalar) if scalar.plain => "text",
-        Value::Scalar(_) => "quoted text",
-        Value::List(_) => "a list",
-        Value::Map(_) => "a map",
     }
 }

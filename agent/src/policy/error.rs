@@ -1,12 +1,12 @@
 //! Why a profile could not be read.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Printable, Report};
 use super::limits;
+use super::problem::Report;
+use crate::yaml::{self, Printable, ReadError};
 
 /// Why a profile could not be read or compiled.
 #[derive(Debug, thiserror::Error)]
@@ -57,20 +57,11 @@ impl fmt::Display for Chain<'_> {
 
 /// The file's name for messages, and its text. Reads no further than the limit, whatever the file is.
 pub(super) fn read_file(path: &Path) -> Result<(String, String), PolicyError> {
-    let failed = |source| PolicyError::Read { path: path.to_owned(), source };
     let name = path.to_string_lossy().into_owned();
-    let limit = u64::try_from(limits::FILE_BYTES).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() > limits::FILE_BYTES {
-        return Err(PolicyError::TooLarge { name });
-    }
-    match String::from_utf8(bytes) {
+    match yaml::read(path, limits::FILE_BYTES) {
         Ok(text) => Ok((name, text)),
-        Err(error) => {
-            let valid = error.utf8_error().valid_up_to();
-            let lines = error.as_bytes().iter().take(valid).filter(|byte| **byte == b'\n').count();
-            Err(PolicyError::NotUtf8 { name, line: lines + 1 })
-        }
+        Err(ReadError::Io(source)) => Err(PolicyError::Read { path: path.to_owned(), source }),
+        Err(ReadError::TooLarge) => Err(PolicyError::TooLarge { name }),
+        Err(ReadError::NotUtf8(line)) => Err(PolicyError::NotUtf8 { name, line }),
     }
 }

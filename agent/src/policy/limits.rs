@@ -2,14 +2,6 @@
 
 /// Size of a profile file, in bytes.
 pub const FILE_BYTES: usize = 8 * 1024 * 1024;
-/// YAML nodes (keys, values, lists, maps) in a file.
-pub(super) const NODES: usize = 400_000;
-/// How deep lists and maps may nest; the schema needs six.
-pub(super) const NESTING: usize = 16;
-/// Errors that one report lists, the first ones of the file; the rest are counted.
-pub(super) const PROBLEMS_SHOWN: usize = 20;
-/// Errors that are kept to find the first ones among them.
-pub(super) const PROBLEMS_KEPT: usize = 1000;
 /// Allow rules in a profile.
 pub const RULES: usize = 1024;
 /// Entries of `domains` in a profile, all rules and `deny` together.

@@ -1,6 +1,6 @@
 //! Profiles: what one job may reach, read from YAML and compiled for lookups.
 //!
-//! A file goes through three types: YAML nodes with their places (`yaml`), the fields as typed
+//! A file goes through three types: YAML nodes with their places ([`crate::yaml`]), the fields as typed
 //! (`raw`, filled by `decode`), and the compiled [`Profile`] (`resolve`). Each step reports what is
 //! wrong with file, line and column, and a profile exists only if nothing was wrong.
 //!
@@ -10,7 +10,6 @@ mod check;
 mod cidr;
 mod decision;
 mod decode;
-mod diagnostic;
 mod duration;
 mod error;
 mod explain;
@@ -18,7 +17,6 @@ mod hard_block;
 mod host;
 pub mod limits;
 mod names;
-mod nearest;
 mod networks;
 mod pattern;
 mod port;
@@ -31,12 +29,10 @@ mod suggest;
 mod target;
 #[cfg(test)]
 mod tests;
-mod yaml;
 
 pub use check::check;
 pub use cidr::CidrError;
 pub use decision::{Grant, Grants, NameDecision, RuleIndex, WildcardIndex};
-pub use diagnostic::{Diagnostic, Report, Span};
 pub use duration::DurationError;
 pub(crate) use error::Chain;
 pub use error::PolicyError;
@@ -46,7 +42,7 @@ pub use host::{HostName, MAX_LABEL_BYTES, MAX_NAME_BYTES, NameError};
 pub use networks::{AddressDecision, KernelNetwork, NetworkRule};
 pub use pattern::{DomainPattern, PatternError, Scope};
 pub use port::{Port, PortError, Protocol};
-pub use problem::Problem;
+pub use problem::{Diagnostic, Problem, Report};
 pub use profile::{Counts, Profile};
 pub use settings::{DnsSettings, Inbound, Mode};
 pub use suggest::{Observation, suggest};

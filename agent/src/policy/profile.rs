@@ -4,15 +4,16 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use super::decision::{Grants, NameDecision, RuleIndex, WildcardIndex};
-use super::diagnostic::{Problems, Report};
 use super::error::{self, PolicyError};
 use super::host::HostName;
 use super::names::{Hit, NameTable};
 use super::networks::{AddressDecision, KernelNetwork, NetworkRule, Networks};
 use super::pattern::DomainPattern;
 use super::port::Port;
+use super::problem::{Problem, Problems, Report};
 use super::settings::{DnsSettings, Inbound, Mode};
-use super::{decode, limits, resolve, yaml};
+use super::{decode, limits, resolve};
+use crate::yaml::{self, Span};
 
 /// One named policy, compiled.
 #[derive(Clone, Debug)]
@@ -70,13 +71,17 @@ impl Profile {
             return Err(PolicyError::TooLarge { name: source_name.to_owned() });
         }
         let mut problems = Problems::default();
-        let profile = match yaml::parse(text) {
-            Ok(root) => {
+        let profile = match yaml::parse(text, "profile") {
+            Ok(Some(root)) => {
                 let raw = decode::profile(root, &mut problems);
                 Some(resolve::profile(&raw, digest(text.as_bytes()), &mut problems))
             }
+            Ok(None) => {
+                problems.push(Span::START, Problem::Empty);
+                None
+            }
             Err(diagnostic) => {
-                problems.push_diagnostic(diagnostic);
+                problems.push(diagnostic.span, diagnostic.problem);
                 None
             }
         };

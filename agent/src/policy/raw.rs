@@ -1,15 +1,6 @@
 //! A profile as typed: every text still unread, with its place. `resolve` turns it into a `Profile`.
 
-use std::borrow::Cow;
-
-use super::diagnostic::Span;
-
-/// A scalar and where it stands.
-#[derive(Clone, Debug)]
-pub(super) struct Text<'a> {
-    pub(super) text: Cow<'a, str>,
-    pub(super) span: Span,
-}
+use crate::yaml::{Span, Text};
 
 /// The document.
 #[derive(Debug, Default)]

@@ -4,13 +4,12 @@
 use std::time::Duration;
 
 use super::cidr;
-use super::diagnostic::{Problems, Span, shown};
-use super::nearest::nearest;
-use super::problem::Problem;
+use super::problem::{Problem, Problems};
 use super::profile::Profile;
-use super::raw::{RawDns, RawProfile, Text};
+use super::raw::{RawDns, RawProfile};
 use super::settings::{DnsSettings, Inbound, Mode};
 use super::{duration, limits};
+use crate::yaml::{Fault, Span, Text, nearest, shown};
 
 mod rules;
 mod unique;
@@ -52,10 +51,8 @@ fn constant(
     if let Some(Text { text, span }) = text
         && text != expected.trim_matches('`')
     {
-        problems.push(
-            *span,
-            Problem::UnknownValue { what, found: shown(text), expected, nearest: None },
-        );
+        problems
+            .push(*span, Fault::UnknownValue { what, found: shown(text), expected, nearest: None });
     }
 }
 
@@ -64,8 +61,8 @@ fn unknown_value(
     text: &str,
     expected: &'static str,
     words: &[&'static str],
-) -> Problem {
-    Problem::UnknownValue { what, found: shown(text), expected, nearest: nearest(text, words) }
+) -> Fault {
+    Fault::UnknownValue { what, found: shown(text), expected, nearest: nearest(text, words) }
 }
 
 fn read_mode(Text { text, span }: &Text<'_>, problems: &mut Problems) -> Option<Mode> {

@@ -7,15 +7,15 @@ use ipnet::IpNet;
 use super::is_id_byte;
 use super::unique::Unique;
 use crate::policy::cidr;
-use crate::policy::diagnostic::{Problems, Span, shown};
 use crate::policy::names::{NameTable, NameTableBuilder};
 use crate::policy::networks::{NetworkRule, Networks, TooManyPorts};
 use crate::policy::pattern::{DomainPattern, Scope};
 use crate::policy::port::Port;
-use crate::policy::problem::Problem;
+use crate::policy::problem::{Problem, Problems};
 use crate::policy::profile::Rule;
-use crate::policy::raw::{RawRule, Text};
+use crate::policy::raw::RawRule;
 use crate::policy::{RuleIndex, limits};
+use crate::yaml::{Span, Text, shown};
 
 /// Rule ids that events use for refusals that no allow rule caused.
 const RESERVED_IDS: [&str; 2] = [RuleIndex::DENY_ID, RuleIndex::DEFAULT_DENY_ID];

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
-use crate::policy::diagnostic::{Problems, Span, shown};
-use crate::policy::problem::Problem;
+use crate::policy::problem::{Problem, Problems};
+use crate::yaml::{Span, shown};
 
 /// What a list has shown so far, with the line it stood in.
 #[derive(Debug)]

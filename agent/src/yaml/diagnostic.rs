@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::limits;
-use super::problem::Problem;
 
 /// A place in the file: one line, columns counted in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,34 +17,34 @@ pub struct Span {
 
 impl Span {
     /// The file's first character.
-    pub(super) const START: Self = Self::new(1, 1, 0);
+    pub(crate) const START: Self = Self::new(1, 1, 0);
 
-    pub(super) const fn new(line: usize, column: usize, length: usize) -> Self {
+    pub(crate) const fn new(line: usize, column: usize, length: usize) -> Self {
         Self { line, column, length }
     }
 }
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diagnostic {
+pub struct Diagnostic<P> {
     /// Where.
     pub span: Span,
     /// What.
-    pub problem: Problem,
+    pub problem: P,
 }
 
 /// Everything found wrong in one file, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct Report<P> {
     source_name: String,
     /// Each diagnostic with the line of the file that it points into.
-    entries: Vec<(Diagnostic, String)>,
+    entries: Vec<(Diagnostic<P>, String)>,
     /// How many more there were.
     more: usize,
 }
 
-impl Report {
-    pub(super) fn new(source_name: &str, text: &str, mut problems: Problems) -> Self {
+impl<P> Report<P> {
+    pub(crate) fn new(source_name: &str, text: &str, mut problems: Problems<P>) -> Self {
         problems.found.sort_by_key(|found| (found.span.line, found.span.column));
         problems.more += problems.found.len().saturating_sub(limits::PROBLEMS_SHOWN);
         problems.found.truncate(limits::PROBLEMS_SHOWN);
@@ -66,14 +65,14 @@ impl Report {
     }
 
     /// The diagnostics, in the order of the file.
-    pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+    pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic<P>> {
         self.entries.iter().map(|(diagnostic, _)| diagnostic)
     }
 }
 
-impl std::error::Error for Report {}
+impl<P: fmt::Debug + fmt::Display> std::error::Error for Report<P> {}
 
-impl fmt::Display for Report {
+impl<P: fmt::Display> fmt::Display for Report<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (Diagnostic { span, problem }, line)) in self.entries.iter().enumerate() {
             if at > 0 {
@@ -121,7 +120,7 @@ fn is_invisible(character: char) -> bool {
 }
 
 /// Text of a file, made safe and short enough for a message.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut short: String = Printable(text).to_string();
     if let Some((cut, _)) = short.char_indices().nth(LONGEST) {
@@ -132,7 +131,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// Text with invisible characters escaped.
-pub(super) struct Printable<'a>(pub(super) &'a str);
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -148,26 +147,28 @@ impl fmt::Display for Printable<'_> {
 }
 
 /// Collects what is wrong, so that one run reports all of it.
-#[derive(Debug, Default)]
-pub(super) struct Problems {
-    found: Vec<Diagnostic>,
+#[derive(Debug)]
+pub(crate) struct Problems<P> {
+    found: Vec<Diagnostic<P>>,
     more: usize,
 }
 
-impl Problems {
-    pub(super) fn push(&mut self, span: Span, problem: Problem) {
-        self.push_diagnostic(problem.at(span));
+impl<P> Default for Problems<P> {
+    fn default() -> Self {
+        Self { found: Vec::new(), more: 0 }
     }
+}
 
-    pub(super) fn push_diagnostic(&mut self, diagnostic: Diagnostic) {
+impl<P> Problems<P> {
+    pub(crate) fn push(&mut self, span: Span, problem: impl Into<P>) {
         if self.found.len() < limits::PROBLEMS_KEPT {
-            self.found.push(diagnostic);
+            self.found.push(Diagnostic { span, problem: problem.into() });
         } else {
             self.more += 1;
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.found.len() + self.more
     }
 }

@@ -2,7 +2,7 @@
 
 /// The word within a third of the typed word's length in edits (at least one edit is forgiven), or
 /// `None` when nothing is near. Case and separators do not count.
-pub(super) fn nearest(typed: &str, known: &[&'static str]) -> Option<&'static str> {
+pub(crate) fn nearest(typed: &str, known: &[&'static str]) -> Option<&'static str> {
     // Long keys are never near, and the distance is quadratic in their length.
     if typed.len() > 40 {
         return None;

@@ -1,0 +1,330 @@
+//! One connection's life: subscribe, prove the subscription, list, follow.
+//!
+//! containerd answers a subscription only with its first event, so that there is no telling when it holds.
+//! The session therefore publishes an event of its own until the stream brings it back. The same event,
+//! published when the stream has been silent for long, tells a quiet machine from a dead stream.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use containerd_client::events::{TaskDelete, TaskExit, TaskStart};
+use containerd_client::services::v1::Container as Record;
+use containerd_client::types::Envelope;
+use containerd_client::types::v1::{Process, Status};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, interval, sleep_until, timeout};
+use tonic::Streaming;
+
+use super::client::{Client, ClientError, failed};
+use super::container::Container;
+use super::id::{ContainerId, SandboxId};
+use super::known::{Kind, Known};
+use super::sandbox::{Sandbox, SandboxError};
+use super::state::{ContainerdState, Phase};
+use super::watch::WatchSettings;
+
+/// The label by which the CRI plug-in tells sandboxes from containers.
+const KIND: &str = "io.cri-containerd.kind";
+/// The topic of weir's own events.
+const PROBE: &str = "/weir/probe";
+/// How long the first echo may take, and how often the probe is sent meanwhile.
+const PROOF: Duration = Duration::from_secs(10);
+const PROBE_AGAIN: Duration = Duration::from_millis(50);
+
+/// A change in what runs.
+#[derive(Debug)]
+pub enum Change {
+    /// Everything that runs. What was told before and is not in the listing is gone.
+    Relisted(Listing),
+    /// A sandbox's pause process has started; its network is set up, its containers come next.
+    Started {
+        /// The sandbox.
+        sandbox: Box<Sandbox>,
+        /// When the event came.
+        received: std::time::Instant,
+    },
+    /// A sandbox's pause process has ended.
+    Gone(SandboxId),
+    /// A sandbox has started that cannot be read.
+    Unreadable(Unreadable),
+    /// A container of a sandbox has started.
+    ContainerStarted(Container),
+    /// A container of a sandbox has ended.
+    ContainerGone(ContainerId),
+}
+
+/// What runs.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Sandboxes whose pause process runs.
+    pub sandboxes: Vec<Sandbox>,
+    /// Containers whose first process runs.
+    pub containers: Vec<Container>,
+    /// Sandboxes that run, or may run, and cannot be read: they are not gone.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A sandbox that cannot be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// Its id, as containerd gives it.
+    pub id: String,
+    /// Why.
+    pub error: SandboxError,
+}
+
+/// Why a connection was given up.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("containerd closed the event stream")]
+    Closed,
+    #[error("the event stream brought nothing back within {} s", .0.as_secs())]
+    Silent(Duration),
+    #[error("reading an event of containerd's, topic {topic:?}")]
+    Event {
+        topic: String,
+        #[source]
+        source: prost::DecodeError,
+    },
+    #[error("making a nonce")]
+    Nonce(#[source] getrandom::Error),
+    /// Nobody wants changes any more.
+    #[error("the receiver of changes is gone")]
+    Unwanted,
+}
+
+/// Follows containerd over one connection until it breaks.
+pub(super) async fn follow(
+    settings: &WatchSettings,
+    changes: &mpsc::Sender<Change>,
+    state: &watch::Sender<ContainerdState>,
+) -> Result<Infallible, SessionError> {
+    let client = Client::connect(&settings.socket, &settings.namespace).await?;
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).map_err(SessionError::Nonce)?;
+    let (mut stream, early) = subscribe(&client, &settings.namespace, &nonce).await?;
+    state.send_modify(|state| state.enter(Phase::Listing));
+
+    let mut session = Session { client, changes, known: Known::default() };
+    let listing = session.list().await?;
+    session.send(Change::Relisted(listing)).await?;
+    state.send_modify(|state| state.enter(Phase::Following));
+    for envelope in early {
+        session.take(envelope).await?;
+    }
+
+    let mut probed = false;
+    let mut deadline = Instant::now() + settings.silence;
+    loop {
+        // Events first: while they come the stream lives, however late they are read.
+        tokio::select! {
+            biased;
+            envelope = next(&mut stream) => {
+                session.take(envelope?).await?;
+                (probed, deadline) = (false, Instant::now() + settings.silence);
+            }
+            () = sleep_until(deadline) => {
+                if probed {
+                    return Err(SessionError::Silent(settings.echo));
+                }
+                session.client.publish(PROBE, &nonce).await?;
+                (probed, deadline) = (true, Instant::now() + settings.echo);
+            }
+        }
+    }
+}
+
+/// A stream that is proven to bring events, and those that came before the proof.
+async fn subscribe(
+    client: &Client,
+    namespace: &str,
+    nonce: &[u8],
+) -> Result<(Streaming<Envelope>, VecDeque<Envelope>), SessionError> {
+    let topics = format!("^(/tasks/(start|exit|delete)|{PROBE})$");
+    let filter = format!("namespace=={namespace},topic~={topics:?}");
+    let proof = async {
+        let mut again = interval(PROBE_AGAIN);
+        let mut subscribing = pin!(client.subscribe(filter));
+        let mut stream = loop {
+            tokio::select! {
+                stream = &mut subscribing => break stream?,
+                _ = again.tick() => client.publish(PROBE, nonce).await?,
+            }
+        };
+        let mut early = VecDeque::new();
+        loop {
+            tokio::select! {
+                envelope = next(&mut stream) => {
+                    let envelope = envelope?;
+                    if envelope.topic == PROBE && payload(&envelope) == nonce {
+                        return Ok((stream, early));
+                    }
+                    early.push_back(envelope);
+                }
+                _ = again.tick() => client.publish(PROBE, nonce).await?,
+            }
+        }
+    };
+    timeout(PROOF, proof).await.unwrap_or(Err(SessionError::Silent(PROOF)))
+}
+
+async fn next(stream: &mut Streaming<Envelope>) -> Result<Envelope, SessionError> {
+    let envelope = stream.message().await.map_err(|status| failed("its events", status))?;
+    envelope.ok_or(SessionError::Closed)
+}
+
+/// An event's bytes. containerd's type URLs have no slash, and the topic says the type as well.
+fn payload(envelope: &Envelope) -> &[u8] {
+    envelope.event.as_ref().map_or(&[], |event| event.value.as_slice())
+}
+
+fn decode<M: prost::Message + Default>(envelope: &Envelope) -> Result<M, SessionError> {
+    M::decode(payload(envelope))
+        .map_err(|source| SessionError::Event { topic: envelope.topic.clone(), source })
+}
+
+/// What is known over one connection.
+struct Session<'a> {
+    client: Client,
+    changes: &'a mpsc::Sender<Change>,
+    known: Known,
+}
+
+impl Session<'_> {
+    async fn list(&mut self) -> Result<Listing, SessionError> {
+        // Containers first: one that starts between the two answers is told by its event.
+        let filters = ["sandbox", "container"].map(|kind| format!("labels.{KIND:?}=={kind}"));
+        let records = self.client.containers(&filters.each_ref().map(String::as_str)).await?;
+        let tasks = self.client.tasks().await?;
+        let tasks: HashMap<String, Process> =
+            tasks.into_iter().map(|task| (owner(&task).to_owned(), task)).collect();
+        let mut listing = Listing::default();
+        for record in &records {
+            let Some(kind) = kind(record) else { continue };
+            let task = match tasks.get(&record.id) {
+                Some(task) => Ok(Some(task.clone())),
+                // containerd leaves out tasks whose shim it cannot reach; these are not gone.
+                None => match self.client.task(&record.id).await {
+                    Err(error) if error.is_refusal() => Err(SandboxError::UnknownState),
+                    answer => Ok(answer?),
+                },
+            };
+            let pid = match task.as_ref().map(|task| task.as_ref().map(Process::status)) {
+                Ok(None | Some(Status::Created | Status::Stopped)) => continue,
+                Ok(Some(Status::Unknown)) | Err(_) => 0,
+                Ok(Some(_runs)) => task.ok().flatten().map_or(0, |task| task.pid),
+            };
+            match kind {
+                Kind::Sandbox => match self.sandbox(record, pid) {
+                    Ok(sandbox) => listing.sandboxes.push(sandbox),
+                    Err(unreadable) => listing.unreadable.push(unreadable),
+                },
+                Kind::Container => listing.containers.extend(self.container(record, pid)),
+            }
+        }
+        Ok(listing)
+    }
+
+    async fn take(&mut self, envelope: Envelope) -> Result<(), SessionError> {
+        match envelope.topic.as_str() {
+            "/tasks/start" => {
+                let TaskStart { container_id, pid } = decode(&envelope)?;
+                self.started(&container_id, pid).await
+            }
+            "/tasks/exit" => {
+                let exit: TaskExit = decode(&envelope)?;
+                // Processes that were put into the container end under ids of their own.
+                if exit.id != exit.container_id {
+                    return Ok(());
+                }
+                self.ended(&exit.container_id, exit.pid).await
+            }
+            "/tasks/delete" => {
+                let delete: TaskDelete = decode(&envelope)?;
+                if !delete.id.is_empty() && delete.id != delete.container_id {
+                    return Ok(());
+                }
+                self.ended(&delete.container_id, delete.pid).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn started(&mut self, id: &str, pid: u32) -> Result<(), SessionError> {
+        let received = std::time::Instant::now();
+        if self.known.is_old(id, pid) {
+            return Ok(());
+        }
+        // Nothing is stored of a container that is gone by now; its end follows.
+        let Some(record) = self.client.container(id).await? else { return Ok(()) };
+        let change = match kind(&record) {
+            Some(Kind::Sandbox) => match self.sandbox(&record, pid) {
+                Ok(sandbox) => Change::Started { sandbox: Box::new(sandbox), received },
+                Err(unreadable) => Change::Unreadable(unreadable),
+            },
+            Some(Kind::Container) => match self.container(&record, pid) {
+                Some(container) => Change::ContainerStarted(container),
+                None => return Ok(()),
+            },
+            None => {
+                self.known.set_aside(id);
+                return Ok(());
+            }
+        };
+        self.send(change).await
+    }
+
+    async fn ended(&mut self, id: &str, pid: u32) -> Result<(), SessionError> {
+        let change = match self.known.end(id, pid) {
+            Some(Kind::Sandbox) => SandboxId::new(id).map(Change::Gone),
+            Some(Kind::Container) => ContainerId::new(id).map(Change::ContainerGone),
+            None => return Ok(()),
+        };
+        match change {
+            Ok(change) => self.send(change).await,
+            // An unreadable one, told by its bare id; nobody could have kept anything of it.
+            Err(_no_id) => Ok(()),
+        }
+    }
+
+    fn sandbox(&mut self, record: &Record, pid: u32) -> Result<Sandbox, Unreadable> {
+        self.known.tell(&record.id, Kind::Sandbox, pid);
+        Sandbox::read(record, pid).map_err(|error| {
+            let id = record.id.clone();
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(sandbox = ?id, %error, ?cause, "a pod cannot be read and is not enforced");
+            Unreadable { id, error }
+        })
+    }
+
+    fn container(&mut self, record: &Record, pid: u32) -> Option<Container> {
+        self.known.tell(&record.id, Kind::Container, pid);
+        Container::read(record, pid)
+            .inspect_err(|error| {
+                let cause = std::error::Error::source(error).map(ToString::to_string);
+                tracing::warn!(container = ?record.id, %error, ?cause, "records will not name a container");
+            })
+            .ok()
+    }
+
+    async fn send(&self, change: Change) -> Result<(), SessionError> {
+        self.changes.send(change).await.map_err(|_closed| SessionError::Unwanted)
+    }
+}
+
+/// Whose task it is; containerd names it in one field or the other.
+fn owner(task: &Process) -> &str {
+    if task.container_id.is_empty() { &task.id } else { &task.container_id }
+}
+
+fn kind(record: &Record) -> Option<Kind> {
+    match record.labels.get(KIND).map(String::as_str) {
+        Some("sandbox") => Some(Kind::Sandbox),
+        Some("container") => Some(Kind::Container),
+        _ => None,
+    }
+}

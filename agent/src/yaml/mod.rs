@@ -1,0 +1,23 @@
+//! Strict YAML: the files that people write for weir, read with the place of every value.
+//!
+//! A file becomes a tree ([`tree`]), the tree is taken apart by known keys ([`shape`]), and whatever is
+//! wrong is collected and shown with its line ([`diagnostic`]). What a value means is the business of
+//! whoever reads it; profiles and the agent's configuration are read so.
+//!
+//! Invariant: a key that the reader does not know is an error, never ignored.
+
+mod diagnostic;
+mod fault;
+mod file;
+mod limits;
+mod nearest;
+mod shape;
+mod tree;
+
+pub use diagnostic::{Diagnostic, Report, Span};
+pub(crate) use diagnostic::{Printable, Problems, shown};
+pub use fault::Fault;
+pub(crate) use file::{ReadError, read};
+pub(crate) use nearest::nearest;
+pub(crate) use shape::{Field, boolean, fields, list, text, texts};
+pub(crate) use tree::{Node, Text, Value, parse};
