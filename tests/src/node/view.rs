@@ -99,6 +99,10 @@ impl View {
     pub(super) fn path(&self, inside: impl AsRef<Path>) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.pid));
         let inside = inside.as_ref();
+        // A link to `/run` that is followed from here would lead to this process's own.
+        if let Ok(rest) = inside.strip_prefix("/var/run") {
+            return root.join("run").join(rest);
+        }
         root.join(inside.strip_prefix("/").unwrap_or(inside))
     }
 
