@@ -11,6 +11,7 @@ pub mod dns;
 pub mod exec;
 pub mod expect;
 pub mod lab;
+pub mod node;
 pub mod profile;
 pub mod programs;
 pub mod sink;

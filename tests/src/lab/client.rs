@@ -84,6 +84,16 @@ impl Client {
         self.folder.join("home")
     }
 
+    /// Folder of its resolv.conf, nsswitch.conf and hosts.
+    pub(crate) fn files(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Environment variables of its programs.
+    pub(crate) fn environment(&self) -> &BTreeMap<String, OsString> {
+        &self.environment
+    }
+
     /// Chooses the resolv.conf of commands started from now on.
     pub fn set_resolvers(&self, addresses: &[IpAddr]) -> Result<()> {
         let servers: Vec<String> =

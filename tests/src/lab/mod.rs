@@ -16,6 +16,7 @@ use tokio::net::UdpSocket;
 
 pub use self::client::{Client, NameService};
 pub use self::host::Host;
+pub(crate) use self::netns::{orphans, own_prefix};
 pub use self::wire::{Count, Tally};
 use self::wire::{MARKER, Wire};
 use crate::dns::{DnsServer, Zone};
@@ -75,7 +76,7 @@ impl Lab {
     /// Builds the lab, with the zone of [`Zone::example`]. Needs root.
     pub fn new() -> Result<Self> {
         netns::sweep()?;
-        let folder = tempfile::Builder::new().prefix(&netns::own_prefix()?).tempdir()?;
+        let folder = tempfile::Builder::new().prefix(&own_prefix()?).tempdir()?;
         let router = Host::create("internet", &[], true)?;
         let lan = Lan { router: &router };
         let client = lan.join("client", &addresses::CLIENT.both())?;

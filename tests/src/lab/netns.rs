@@ -79,7 +79,7 @@ impl Drop for Netns {
 }
 
 /// First part of the names of everything that this process makes: `weirlab-PID-START-`.
-pub(super) fn own_prefix() -> Result<String> {
+pub(crate) fn own_prefix() -> Result<String> {
     let pid = std::process::id();
     let start = start_time(pid).context("reading this process's start time")?;
     Ok(format!("{PREFIX}-{pid}-{start}-"))
@@ -102,7 +102,7 @@ pub(super) fn sweep() -> Result<()> {
 }
 
 /// Names in `folder` that were made here, by a process that is gone.
-fn orphans(folder: &Path) -> Result<Vec<String>> {
+pub(crate) fn orphans(folder: &Path) -> Result<Vec<String>> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
     let mut names = Vec::new();
     for entry in entries {

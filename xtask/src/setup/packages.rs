@@ -16,7 +16,7 @@ enum Sign {
 use Sign::{File, Program};
 
 /// Package, sign. A tool that somebody installed in another way is good enough.
-const NEEDED: [(&str, Sign); 32] = [
+const NEEDED: [(&str, Sign); 33] = [
     // Building: C for ring and the test programs, C++ for libFuzzer.
     ("gcc", Program("cc")),
     ("g++", Program("c++")),
@@ -38,6 +38,7 @@ const NEEDED: [(&str, Sign); 32] = [
     ("runc", Program("runc")),
     ("containernetworking-plugins", File("/usr/lib/cni/bridge")),
     ("busybox-static", Program("busybox")),
+    ("jq", Program("jq")),
     // Real clients.
     ("curl", Program("curl")),
     ("git", Program("git")),

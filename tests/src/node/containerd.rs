@@ -1,0 +1,141 @@
+//! A node's containerd: which one, its configuration, and its process.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::image::Image;
+use super::network::{CONFIGURATIONS, PLUGINS};
+use super::view::{FOLDER, View};
+use crate::exec::{self, Running};
+
+/// Where containerd listens, in the view: its usual place.
+pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
+const CONFIG: &str = "/run/node/containerd.toml";
+const LOG: &str = "/run/node/containerd.log";
+const RUNC: &str = "/run/node/runc";
+
+/// Which containerd a node runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Containerd {
+    /// The one that is installed.
+    #[default]
+    Installed,
+}
+
+/// Limits are the kubelet's concern, not weir's, and the cgroup of a node need not have the controllers
+/// for them: the wrapper takes them out of the bundle, whose config.json is in the current folder.
+const WRAPPER: &str = "#!/bin/sh
+set -e
+bundle=
+previous=
+for word; do
+  case $previous in --bundle | -b) bundle=$word ;; esac
+  previous=$word
+done
+if [ -n \"$bundle\" ]; then
+  jq 'del(.linux.resources | .cpu, .memory, .pids, .unified, .hugepageLimits)' \
+    \"$bundle/config.json\" > \"$bundle/config.json.lab\"
+  mv \"$bundle/config.json.lab\" \"$bundle/config.json\"
+fi
+exec runc \"$@\"
+";
+
+/// Writes what containerd needs into the view.
+pub(super) fn configure(view: &View) -> Result<()> {
+    view.write(CONFIG, configuration().as_bytes(), 0o644)?;
+    view.write(RUNC, WRAPPER.as_bytes(), 0o755)
+}
+
+/// Containers of a node without `CAP_SYS_RESOURCE` cannot lower their OOM score.
+fn configuration() -> String {
+    let pause = Image::pause();
+    let pause = pause.reference();
+    format!(
+        r#"version = 2
+root = "{FOLDER}/containerd"
+state = "/run/containerd"
+disabled_plugins = [
+  "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.blockfile",
+  "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.tracing.processor.v1.otlp",
+  "io.containerd.internal.v1.tracing",
+]
+
+[grpc]
+address = "{SOCKET}"
+
+[plugins."io.containerd.internal.v1.opt"]
+path = "{FOLDER}/opt"
+
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{pause}"
+restrict_oom_score_adj = true
+disable_apparmor = true
+tolerate_missing_hugetlb_controller = true
+disable_hugetlb_controller = true
+
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "{PLUGINS}"
+conf_dir = "{CONFIGURATIONS}"
+
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "overlayfs"
+default_runtime_name = "runc"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+BinaryName = "{RUNC}"
+SystemdCgroup = false
+"#
+    )
+}
+
+/// A running containerd; its shims outlive it, as they do on a node.
+#[derive(Debug)]
+pub(super) struct Process {
+    process: Running,
+}
+
+impl Process {
+    /// Starts it; it is not ready yet.
+    pub(super) fn start(view: &View) -> Result<Self> {
+        let mut command = view.command("sh");
+        command.args(["-c", &format!("exec containerd --config {CONFIG} >> {LOG} 2>&1")]);
+        let process = exec::spawn_as(command, "containerd".to_owned());
+        Ok(Self { process: process.context("starting containerd")? })
+    }
+
+    /// Fails once the process has ended.
+    pub(super) fn check(&self, view: &View) -> Result<()> {
+        let ended = kill(Pid::from_raw(self.process.pid()), None).is_err();
+        ensure!(!ended, "containerd ended:\n{}", log(view));
+        Ok(())
+    }
+
+    /// Ends it by SIGTERM.
+    pub(super) fn stop(self) -> Result<()> {
+        self.process.signal(Signal::SIGTERM)?;
+        self.process.finish(Duration::from_secs(20))?;
+        Ok(())
+    }
+
+    /// Its process id.
+    pub(super) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+}
+
+/// What containerd has written so far.
+pub(super) fn log(view: &View) -> String {
+    fs::read_to_string(view.path(Path::new(LOG))).unwrap_or_default()
+}

@@ -1,0 +1,180 @@
+//! Container images made by hand: one layer with busybox and whatever a test adds, as an OCI layout.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::exec::{self, DEFAULT_LIMIT};
+
+/// The statically linked busybox of the package busybox-static.
+const BUSYBOX: &str = "/bin/busybox";
+
+/// An image to be: files are added, then a node imports it.
+#[derive(Clone, Debug)]
+pub struct Image {
+    reference: String,
+    files: Vec<(PathBuf, String)>,
+    command: Vec<String>,
+}
+
+impl Image {
+    /// An image named `NAME:lab` below a registry that does not exist, with busybox in `/bin` and a shell
+    /// as its command.
+    #[must_use]
+    pub fn busybox(name: &str) -> Self {
+        let reference = format!("registry.example.com/{name}:lab");
+        Self { reference, files: Vec::new(), command: vec!["/bin/sh".to_owned()] }
+    }
+
+    /// What the sandbox container of every pod runs.
+    pub(super) fn pause() -> Self {
+        Self::busybox("pause").command(&["/bin/sleep", "2147483647"])
+    }
+
+    /// Adds the program at `source` as `inside`, an absolute path. It must need no library.
+    #[must_use]
+    pub fn program(mut self, source: impl Into<PathBuf>, inside: &str) -> Self {
+        self.files.push((source.into(), inside.to_owned()));
+        self
+    }
+
+    /// Sets the command of containers that name none.
+    #[must_use]
+    pub fn command(mut self, argv: &[&str]) -> Self {
+        self.command = argv.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// The name under which pods ask for it.
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    /// Writes the image into `folder` and returns the archive: an OCI image layout (image-layout.md of the
+    /// OCI image specification) whose index carries the name that containerd imports it under.
+    pub(super) fn write(&self, folder: &Path) -> Result<PathBuf> {
+        let root = folder.join("rootfs");
+        self.fill(&root)?;
+        let layer = folder.join("layer.tar");
+        pack(&root, &layer)?;
+        let mut layout = Layout::create(folder.join("layout"))?;
+        let layer = layout.add("layer.v1.tar", &fs::read(layer)?)?;
+        let config = json!({
+            "architecture": architecture(),
+            "os": "linux",
+            "config": {"Cmd": self.command, "Env": ["PATH=/bin"], "WorkingDir": "/"},
+            "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
+        });
+        let config = layout.add("config.v1+json", config.to_string().as_bytes())?;
+        let no_notes = json!({});
+        let manifest = json!({
+            "schemaVersion": 2,
+            "config": config.describe(&no_notes),
+            "layers": [layer.describe(&no_notes)],
+        });
+        let manifest = layout.add("manifest.v1+json", manifest.to_string().as_bytes())?;
+        let name = json!({"io.containerd.image.name": self.reference});
+        let archive = folder.join("image.tar");
+        let index = json!({"schemaVersion": 2, "manifests": [manifest.describe(&name)]});
+        layout.finish(&index, &archive)?;
+        Ok(archive)
+    }
+
+    fn fill(&self, root: &Path) -> Result<()> {
+        for name in ["bin", "etc", "dev", "proc", "sys", "tmp", "run", "root"] {
+            fs::create_dir_all(root.join(name))?;
+        }
+        fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777))?;
+        fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
+        fs::write(root.join("etc/group"), "root:x:0:\n")?;
+        fs::write(root.join("etc/nsswitch.conf"), "hosts: files dns\n")?;
+        let busybox = fs::canonicalize(BUSYBOX).context("no busybox: install busybox-static")?;
+        fs::copy(&busybox, root.join("bin/busybox"))?;
+        let mut list = Command::new(&busybox);
+        list.arg("--list");
+        let applets = exec::run(list, DEFAULT_LIMIT)?.expect_code(0)?.stdout;
+        for applet in applets.lines().filter(|&name| name != "busybox") {
+            symlink("busybox", root.join("bin").join(applet))?;
+        }
+        for (source, inside) in &self.files {
+            let target = root.join(inside.trim_start_matches('/'));
+            fs::create_dir_all(target.parent().context("a program without a folder")?)?;
+            fs::copy(source, &target).with_context(|| format!("copying {}", source.display()))?;
+            fs::set_permissions(&target, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(())
+    }
+}
+
+/// A stored blob.
+struct Blob {
+    kind: &'static str,
+    digest: String,
+    size: usize,
+}
+
+impl Blob {
+    /// Its descriptor (descriptor.md of the OCI image specification).
+    fn describe(&self, annotations: &Value) -> Value {
+        json!({
+            "mediaType": format!("application/vnd.oci.image.{}", self.kind),
+            "digest": self.digest,
+            "size": self.size,
+            "annotations": annotations,
+        })
+    }
+}
+
+/// The blobs of an OCI layout, named by what they hold.
+struct Layout {
+    folder: PathBuf,
+}
+
+impl Layout {
+    fn create(folder: PathBuf) -> Result<Self> {
+        fs::create_dir_all(folder.join("blobs/sha256"))?;
+        Ok(Self { folder })
+    }
+
+    /// Stores `bytes`, which are an `application/vnd.oci.image.KIND`.
+    fn add(&mut self, kind: &'static str, bytes: &[u8]) -> Result<Blob> {
+        let mut digest = String::new();
+        for byte in Sha256::digest(bytes) {
+            write!(digest, "{byte:02x}")?;
+        }
+        fs::write(self.folder.join("blobs/sha256").join(&digest), bytes)?;
+        Ok(Blob { kind, digest: format!("sha256:{digest}"), size: bytes.len() })
+    }
+
+    fn finish(self, index: &Value, archive: &Path) -> Result<()> {
+        fs::write(self.folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        fs::write(self.folder.join("index.json"), index.to_string())?;
+        pack(&self.folder, archive)
+    }
+}
+
+/// Everything in `folder`, owned by root, as a tar archive.
+fn pack(folder: &Path, archive: &Path) -> Result<()> {
+    let mut tar = Command::new("tar");
+    tar.args(["--create", "--numeric-owner", "--owner=0", "--group=0", "--file"]);
+    tar.arg(archive).arg("--directory").arg(folder).arg(".");
+    let output = exec::run(tar, DEFAULT_LIMIT)?;
+    ensure!(output.code == 0, "packing {}: {}", folder.display(), output.describe());
+    Ok(())
+}
+
+/// The architecture as Go and the OCI call it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
