@@ -5,6 +5,7 @@ pub mod addresses;
 mod client;
 mod host;
 mod netns;
+pub mod pod;
 mod wire;
 
 use std::fmt::Write as _;
