@@ -1,7 +1,7 @@
 //! Attaches the hooks to a cgroup, and tells each which slot it serves.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
@@ -17,7 +17,7 @@ use aya::{
 };
 use aya_obj::generated::bpf_attach_type;
 
-use super::{error::DatapathError, object::Datapath};
+use super::{error::DatapathError, object::Datapath, syscall};
 
 /// One program and where it is attached.
 #[derive(Debug)]
@@ -79,6 +79,22 @@ impl Hook {
         })
     }
 
+    /// The link that is pinned already, with this agent's program in it.
+    fn take_over(
+        &self,
+        programs: &Ebpf,
+        pins: Option<&Path>,
+    ) -> Result<Option<PinnedLink>, HookError> {
+        let Some(path) = pins.map(|folder| folder.join(self.program)) else { return Ok(None) };
+        if !path.exists() {
+            return Ok(None);
+        }
+        let link = syscall::open_pin(&path).map_err(HookError::Replace)?;
+        let program = programs.program(self.program).ok_or(HookError::Missing)?.fd()?;
+        syscall::update_link(link.as_fd(), program.as_fd()).map_err(HookError::Replace)?;
+        Ok(Some(PinnedLink::from_pin(&path)?))
+    }
+
     /// The link is the caller's: dropped, the hook is gone.
     fn attach(&self, programs: &mut Ebpf, cgroup: &File) -> Result<FdLink, HookError> {
         let program = programs.program_mut(self.program).ok_or(HookError::Missing)?;
@@ -112,6 +128,9 @@ enum HookError {
     /// The kernel refused.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// A link that was there could not be given the program.
+    #[error("replacing the program of the pinned link")]
+    Replace(#[source] std::io::Error),
     /// The kernel is too old for links.
     #[error(transparent)]
     Link(#[from] aya::programs::links::LinkError),
@@ -131,7 +150,9 @@ enum Held {
 
 impl Datapath {
     /// Attaches every hook to a cgroup and points it at the slot. Until the slot's state is ready, the
-    /// cgroup is closed. With a folder on bpffs the links are pinned there.
+    /// cgroup is closed. With a folder on bpffs the links are pinned there; those that are pinned there
+    /// already are taken over, each with the program of this agent put in the old one's place between two
+    /// packets.
     ///
     /// # Errors
     ///
@@ -149,12 +170,16 @@ impl Datapath {
         let mut programs = lock(&self.programs);
         let mut attachment = Attachment { links: Vec::with_capacity(HOOKS.len()) };
         for hook in &HOOKS {
-            let link =
-                hook.attach(&mut programs, &directory).map_err(|source| DatapathError::Attach {
-                    hook: hook.program,
-                    cgroup: cgroup.to_owned(),
-                    source: Box::new(source),
-                })?;
+            let failed = |source: HookError| DatapathError::Attach {
+                hook: hook.program,
+                cgroup: cgroup.to_owned(),
+                source: Box::new(source),
+            };
+            if let Some(link) = hook.take_over(&programs, pins).map_err(failed)? {
+                attachment.links.push(Held::Pinned(link));
+                continue;
+            }
+            let link = hook.attach(&mut programs, &directory).map_err(failed)?;
             attachment.hold(link, hook, pins)?;
         }
         drop(programs);
@@ -168,6 +193,14 @@ impl Datapath {
                 .map_err(DatapathError::map("telling a hook its slot"))?;
         }
         Ok(attachment)
+    }
+
+    /// The slot that the hooks of a cgroup serve, where an earlier agent attached them.
+    #[must_use]
+    pub fn slot_of(&self, cgroup: &Path) -> Option<u32> {
+        let inode = fs::metadata(cgroup).ok()?.ino();
+        let key = CgroupStorageKey::new(inode, bpf_attach_type::BPF_CGROUP_INET_EGRESS as u32);
+        lock(&self.tables).slots.get(&key, 0).ok().filter(|slot| *slot != 0)
     }
 }
 

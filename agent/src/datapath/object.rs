@@ -60,6 +60,7 @@ pub struct Datapath {
     pub(super) pod_maps: AllPodMaps,
     /// Generations are given once for all pods: a socket of one pod means nothing to another.
     last_generation: AtomicU32,
+    chooses_errno: bool,
 }
 
 /// What pods have tables of their own for.
@@ -152,7 +153,7 @@ impl Datapath {
         let sockets = options.sockets as u32;
         let coarse_clock = Probe::Helper(ProgramKind::CgroupSkb, HelperKind::KtimeGetCoarseNs);
         let coarse_clock = u32::from(coarse_clock.run() == Support::Yes);
-        let chooses_errno = u32::from(chooses_errno());
+        let chooses_errno = chooses_errno();
         let mut loader = EbpfLoader::new();
         for name in SHARED.into_iter().filter(|_| pins.is_some()) {
             loader.map_pin_path(name, pins.unwrap_or(Path::new("")).join(name));
@@ -163,7 +164,7 @@ impl Datapath {
             .override_global("OFFSETS", &offsets, true)
             .override_global("SLOT_WITHOUT_CGROUP", &options.slot_without_cgroup, true)
             .override_global("COARSE_CLOCK", &coarse_clock, true)
-            .override_global("CHOOSES_ERRNO", &chooses_errno, true)
+            .override_global("CHOOSES_ERRNO", &u32::from(chooses_errno), true)
             .override_global("SOCKETS", &sockets, true)
             .load(OBJECT)
             .map_err(|source| DatapathError::Load(Box::new(source)))?;
@@ -211,6 +212,7 @@ impl Datapath {
             counters: typed(counters_again)?,
             pod_maps,
             last_generation: AtomicU32::new(last_generation),
+            chooses_errno,
         };
         Ok((datapath, ring))
     }
@@ -226,10 +228,10 @@ impl Datapath {
         }
     }
 
-    /// Whether the sentinel is answered with an errno of its own ([`chooses_errno`]).
+    /// The errno by which a connect to the sentinel is refused, by its name.
     #[must_use]
-    pub fn refusal_errno() -> &'static str {
-        if chooses_errno() { "ENOANO" } else { "EPERM" }
+    pub const fn refusal_errno(&self) -> &'static str {
+        if self.chooses_errno { "ENOANO" } else { "EPERM" }
     }
 }
 

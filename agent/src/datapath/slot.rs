@@ -193,11 +193,7 @@ impl Datapath {
     }
 
     /// Closes the slot and gives it back. The links must be gone.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a slot that was given back is not to be used again"
-    )]
-    pub fn release_slot(&self, slot: Slot) {
+    pub fn release_slot(&self, slot: &Slot) {
         let mut tables = lock(&self.tables);
         let mut banks = lock(&slot.networks);
         banks.clear(0, &mut tables.networks);
@@ -206,19 +202,19 @@ impl Datapath {
         self.give_back(slot.number);
     }
 
-    /// Frees every slot that an earlier agent left in use and nobody has adopted.
-    pub fn release_others(&self, adopted: &[u32]) {
-        let left: Vec<u32> = {
-            let tables = lock(&self.tables);
-            (0_u32..)
-                .zip(&tables.taken)
-                .filter(|(number, taken)| **taken && *number != 0 && !adopted.contains(number))
-                .map(|(number, _)| number)
-                .collect()
-        };
-        for number in left {
+    /// The slots that are in use: asked right after loading, those that an earlier agent left.
+    #[must_use]
+    pub fn slots_in_use(&self) -> Vec<u32> {
+        let tables = lock(&self.tables);
+        let taken = (0_u32..).zip(&tables.taken).filter(|(number, taken)| **taken && *number != 0);
+        taken.map(|(number, _)| number).collect()
+    }
+
+    /// Frees slots that an earlier agent left in use and nobody has adopted. Their links must be gone.
+    pub fn release_left(&self, numbers: &[u32]) {
+        for &number in numbers {
             match self.adopt_slot(number) {
-                Ok((slot, _)) => self.release_slot(slot),
+                Ok((slot, _)) => self.release_slot(&slot),
                 // Killed while the slot was being prepared or given back: its maps are not all there.
                 Err(_) => self.give_back(number),
             }

@@ -33,14 +33,10 @@ impl EnforcedPod {
         self.replace(&self.current_profile())
     }
 
-    /// Says that every layer that the pod is to have is in place: from here on the sentinel is answered.
-    ///
-    /// # Errors
-    ///
-    /// [`PodError`]; the sentinel stays without its answer.
-    pub fn prove(&self) -> Result<(), PodError> {
+    /// Says that every layer that the pod is to have is in place: from the next [`Self::enforce`] on the
+    /// barrier is told so, and the sentinel is answered.
+    pub fn prove(&self) {
         lock(&self.state).proven = true;
-        self.replace(&self.current_profile())
     }
 
     /// Replaces the profile. What the new one does not allow is revoked at once, open sockets
@@ -69,6 +65,9 @@ impl EnforcedPod {
         self.datapath
             .set_state(&self.slot, &self.pod_state(profile, generation, bank, state.proven))?;
         state.generation = generation;
+        if let Some(journal) = &self.journal {
+            journal.profile(generation, profile.digest());
+        }
         Ok(())
     }
 
@@ -91,7 +90,7 @@ impl EnforcedPod {
 }
 
 /// The rule by which a profile allows an entry that an older one allowed.
-fn rule_of(
+pub(super) fn rule_of(
     profile: &Arc<Profile>,
     endpoint: &Endpoint,
     entry: &super::table::Allowed,

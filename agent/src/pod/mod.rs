@@ -5,8 +5,10 @@
 //! - The policy changes under the same lock as the allow table, so no answer that was decided under
 //!   the old one is admitted under the new one.
 
+mod adopt;
 mod apply;
 mod hosts;
+pub mod journal;
 pub mod records;
 mod rules;
 mod serve;
@@ -25,7 +27,7 @@ use crate::{
     policy::Profile,
 };
 
-use self::{hosts::HostMemory, records::Recorder, rules::ProfileHistory, table::AllowTable};
+use self::{hosts::HostMemory, journal::Journal, records::Recorder, rules::ProfileHistory, table::AllowTable};
 
 /// Where the pod's listener can be reached from inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,9 @@ pub struct EnforcedPod {
     state: Mutex<State>,
     hosts: Mutex<HostMemory>,
     recorder: Recorder,
+    journal: Option<Journal>,
+    /// The pod's uid, where there is one to be told to its barrier.
+    uid: Option<String>,
 }
 
 /// What changes when the policy does.
@@ -127,7 +132,21 @@ impl EnforcedPod {
             }),
             hosts: Mutex::default(),
             recorder,
+            journal: None,
+            uid: None,
         }
+    }
+
+    /// Lets the pod's barrier be told that the pod is enforced, once it is.
+    #[must_use]
+    pub fn with_uid(self, uid: String) -> Self {
+        Self { uid: Some(uid), ..self }
+    }
+
+    /// Keeps a journal, so that another agent can take over after a kill.
+    #[must_use]
+    pub fn with_journal(self, journal: Journal) -> Self {
+        Self { journal: Some(journal), ..self }
     }
 
     /// The slot.
@@ -166,9 +185,9 @@ impl EnforcedPod {
         lock(&self.state).table.len()
     }
 
-    /// Gives the slot back, for which the links must be gone.
-    pub fn finish(self) {
-        self.datapath.release_slot(self.slot);
+    /// Gives the slot back. The links must be gone, and nobody may use the pod any more.
+    pub fn release(&self) {
+        self.datapath.release_slot(&self.slot);
     }
 }
 

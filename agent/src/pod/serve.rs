@@ -16,7 +16,7 @@ use super::{EnforcedPod, Reach, State, apply::endpoint_of, lock, rules, table::A
 use crate::{
     datapath::{DatapathError, slot::address},
     policy::{HostName, Profile},
-    resolver::{Admission, AdmitError, Pod, Refusal, Transport},
+    resolver::{Admission, AdmitError, Attestation, Pod, Refusal, Transport},
     system::clock::monotonic_ns,
 };
 
@@ -61,6 +61,16 @@ impl Pod for EnforcedPod {
         lock(&self.hosts).learn(name, addresses);
     }
 
+    fn attestation(&self) -> Option<Attestation> {
+        let uid = self.uid.clone()?;
+        let state = lock(&self.state);
+        (state.proven && state.generation != 0).then(|| Attestation {
+            uid,
+            policy: self.profile.load().digest().to_owned(),
+            refusal: self.datapath.refusal_errno(),
+        })
+    }
+
     fn refuse(&self, refusal: &Refusal<'_, Client>) {
         self.recorder.name_refused(refusal, |client| self.identify(client.process, client.comm));
     }
@@ -90,6 +100,9 @@ impl EnforcedPod {
         self.slot.revoke(leaving).map_err(unwritten)?;
         let entries = missing.iter().map(|(endpoint, allowed)| (*endpoint, allowed.for_kernel()));
         self.slot.allow(entries).map_err(unwritten)?;
+        if let Some(journal) = &self.journal {
+            journal.name(admission.name, admission.addresses);
+        }
         for (endpoint, allowed) in missing {
             state.table.insert(endpoint, allowed);
         }

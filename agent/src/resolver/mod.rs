@@ -43,7 +43,7 @@ mod tests;
 
 pub use listener::Listener;
 pub use lookup::Resolver;
-pub use pod::{Admission, AdmitError, Pod, Refusal, Transport};
+pub use pod::{Admission, AdmitError, Attestation, Pod, Refusal, Transport};
 pub use server::{Server, serve};
 pub use settings::ResolverSettings;
 pub use upstreams::{Upstreams, UpstreamsError};

@@ -44,8 +44,24 @@ pub trait Pod: Send + Sync + 'static {
     /// Remembers which name led to these addresses, for records only: never an allow entry.
     fn observe(&self, name: &HostName, addresses: &[IpAddr]);
 
+    /// What the pod's barrier is to be told, once every layer that the pod is to have is in place.
+    fn attestation(&self) -> Option<Attestation> {
+        None
+    }
+
     /// Records a refusal. Called once for each refused question; the sink counts repeats.
     fn refuse(&self, refusal: &Refusal<'_, Self::Client>);
+}
+
+/// That a pod is enforced, for its barrier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attestation {
+    /// The pod's uid.
+    pub uid: String,
+    /// Digest of the policy in force.
+    pub policy: String,
+    /// The errno by which the sentinel's connect is refused, by its name.
+    pub refusal: &'static str,
 }
 
 /// Addresses that an allowed name was found to have.

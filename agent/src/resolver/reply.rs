@@ -94,6 +94,21 @@ impl<'a> Reply<'a> {
         self.finish(rcode::NO_ERROR, None);
     }
 
+    /// One TXT record of these strings, each cut at the 255 bytes that it may have (RFC 1035 §3.3.14), not to
+    /// be kept by anybody.
+    pub(super) fn text(mut self, strings: &[&[u8]]) {
+        let mut rdata = Vec::new();
+        for string in strings {
+            let length = u8::try_from(string.len()).unwrap_or(u8::MAX);
+            rdata.push(length);
+            rdata.extend(string.iter().take(usize::from(length)));
+        }
+        self.head(rcode::NO_ERROR, 1);
+        self.record_head(rtype::TXT, 0, rdata.len());
+        self.out.extend_from_slice(&rdata);
+        self.finish(rcode::NO_ERROR, None);
+    }
+
     fn record_head(&mut self, rtype: u16, ttl_s: u32, len: usize) {
         self.out.extend_from_slice(&QUESTION_POINTER.to_be_bytes());
         self.out.extend_from_slice(&rtype.to_be_bytes());

@@ -23,7 +23,7 @@ use super::entry::Entry;
 use super::lock;
 use super::lookup::Resolver;
 use super::noise::Noise;
-use super::pod::{Pod, Refusal, Transport};
+use super::pod::{Attestation, Pod, Refusal, Transport};
 use super::question::{Odd, Request};
 use super::reply::{self, ExtendedError, Reply};
 use super::special;
@@ -216,6 +216,10 @@ impl<P: Pod> Session<P> {
             special::answer_localhost(asked.request.qtype, asked.reply(out));
             return Attempt::Answered;
         }
+        if let Some(nonce) = special::attach_nonce(asked.request) {
+            self.attest(asked, nonce, out);
+            return Attempt::Answered;
+        }
         let profile = self.pod.profile();
         let name = HostName::from_wire_labels(asked.request.labels());
         match (self.standing(&profile, name.as_ref()), name) {
@@ -231,6 +235,26 @@ impl<P: Pod> Session<P> {
                 self.refused(asked, &profile, &Refused { reason, rule, name }, out)
             }
         }
+    }
+
+    /// Tells the pod's barrier that enforcement is in place, once it is.
+    fn attest(&self, asked: &Asked<'_, P::Client>, nonce: &[u8], out: &mut Vec<u8>) {
+        let Some(attestation) = self.pod.attestation() else {
+            let text = "weir: enforcement is not in place yet";
+            let error = ExtendedError::new(ExtendedError::OTHER, text);
+            asked.reply(out).empty(rcode::SERVER_FAILURE, Some(&error));
+            return;
+        };
+        let Attestation { uid, policy, refusal } = attestation;
+        let fields: [&[&[u8]]; 4] = [
+            &[b"nonce=", nonce],
+            &[b"uid=", uid.as_bytes()],
+            &[b"policy=", policy.as_bytes()],
+            &[b"refusal=", refusal.as_bytes()],
+        ];
+        let strings = fields.map(|parts| parts.concat());
+        let [nonce, uid, policy, refusal] = &strings;
+        asked.reply(out).text(&[b"weir=1", nonce, uid, policy, refusal]);
     }
 
     fn standing(&self, profile: &Arc<Profile>, name: Option<&HostName>) -> Standing {

@@ -26,6 +26,18 @@ pub(super) fn answer_localhost(qtype: u16, reply: Reply<'_>) {
     }
 }
 
+/// The nonce of a barrier that asks for proof: the first label of `<nonce>.attach.weir.internal`.
+///
+/// `internal` is kept out of the public tree for uses like this (ICANN, 2024).
+pub(super) fn attach_nonce(request: &Request) -> Option<&[u8]> {
+    if request.qtype != rtype::TXT {
+        return None;
+    }
+    let mut labels = request.labels();
+    let nonce = labels.next()?;
+    labels.eq([&b"attach"[..], b"weir", b"internal"]).then_some(nonce)
+}
+
 /// Whether this asks for the name of an address: PTR of a whole IPv4 or IPv6 reverse name.
 ///
 /// Servers and logging tools ask this of every peer. An exact form only, so that a tunnel through

@@ -287,10 +287,8 @@ impl Session<'_> {
         }
         drop(self.attachment);
         drop(self.note);
-        // The server is gone, and with it every other holder.
-        if let Some(pod) = Arc::into_inner(self.pod) {
-            pod.finish();
-        }
+        self.pod.release();
+        drop(self.pod);
         if let Some(sink) = Arc::into_inner(self.sink) {
             let report = sink.finish();
             if let (1.., Some(path)) = (report.dropped, &self.settings.events) {
