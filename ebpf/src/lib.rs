@@ -20,3 +20,7 @@ pub mod process;
 pub mod reason;
 pub mod socket;
 pub mod verdict;
+
+/// Raised when a shared type keeps its size and changes its meaning: what an agent with another number left
+/// in the kernel is not taken over.
+pub const LAYOUT: u32 = 1;

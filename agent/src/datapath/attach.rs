@@ -200,7 +200,7 @@ impl Datapath {
     pub fn slot_of(&self, cgroup: &Path) -> Option<u32> {
         let inode = fs::metadata(cgroup).ok()?.ino();
         let key = CgroupStorageKey::new(inode, bpf_attach_type::BPF_CGROUP_INET_EGRESS as u32);
-        lock(&self.tables).slots.get(&key, 0).ok().filter(|slot| *slot != 0)
+        lock(&self.tables).slots.get(key, 0).ok().filter(|slot| *slot != 0)
     }
 }
 

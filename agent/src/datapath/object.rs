@@ -1,6 +1,7 @@
 //! Loads the kernel programs once, and holds the tables that all pods share.
 
 use std::{
+    fmt::Write as _,
     path::Path,
     sync::{
         Mutex,
@@ -12,6 +13,7 @@ use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf},
 };
+use sha2::{Digest as _, Sha256};
 use weir_ebpf::{
     address::Endpoint,
     flow::{Client, Flow, FlowKey, WireFlow, WireKey},
@@ -238,6 +240,43 @@ impl Datapath {
 /// Whether the address hooks of this kernel may choose the errno of a refusal (Linux 6.1).
 fn chooses_errno() -> bool {
     Probe::Helper(ProgramKind::CgroupSockAddr, HelperKind::SetRetval).run() == Support::Yes
+}
+
+/// A digest of the shapes of the tables that outlive an agent: one with another digest cannot use them.
+#[must_use]
+pub fn layout() -> String {
+    let sizes = [
+        weir_ebpf::pod::SLOTS,
+        size_of::<PodState>(),
+        size_of::<PodCounters>(),
+        size_of::<Endpoint>(),
+        size_of::<AllowEntry>(),
+        size_of::<FlowKey>(),
+        size_of::<Flow>(),
+        size_of::<ProcessKey>(),
+        size_of::<Process>(),
+        size_of::<WireKey>(),
+        size_of::<WireFlow>(),
+        size_of::<Client>(),
+        size_of::<NetworkKey>(),
+        size_of::<Network>(),
+        size_of::<weir_ebpf::socket::SocketTag>(),
+        size_of::<weir_ebpf::flow::Event>(),
+    ];
+    let mut digest = Sha256::new();
+    digest.update(weir_ebpf::LAYOUT.to_le_bytes());
+    for name in SHARED {
+        digest.update(name);
+    }
+    for size in sizes {
+        digest.update(size.to_le_bytes());
+    }
+    let digest = digest.finalize();
+    digest.iter().take(8).fold(String::from("layout-"), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The offsets for the programs; all zero, which switches the reads off, where the kernel has no BTF.

@@ -148,7 +148,9 @@ pub struct PolicyInfo {
 pub enum Scope {
     /// Named on the command line.
     Command,
-    /// Nothing was named: deny all.
+    /// By the pod's namespace.
+    Namespace,
+    /// Nothing chose another.
     Default,
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     fmt::Write as _,
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{
@@ -69,9 +69,21 @@ impl Sink {
         if path == Path::new("-") {
             return Self::new(io::stdout());
         }
-        let file = OpenOptions::new().create(true).append(true).open(path);
-        let file = file.map_err(|source| SinkError::Open { path: path.to_owned(), source })?;
-        Self::new(file)
+        Self::new(append(path)?)
+    }
+
+    /// A sink that writes to standard output, appends to a file, or both.
+    ///
+    /// # Errors
+    ///
+    /// [`SinkError`].
+    pub fn open_all(stdout: bool, file: Option<&Path>) -> Result<Self, SinkError> {
+        match (stdout, file) {
+            (false, None) => Ok(Self::none()),
+            (true, None) => Self::new(io::stdout()),
+            (false, Some(path)) => Self::open(path),
+            (true, Some(path)) => Self::new(Both(io::stdout(), append(path)?)),
+        }
     }
 
     fn new(output: impl Write + Send + 'static) -> Result<Self, SinkError> {
@@ -101,6 +113,28 @@ impl Sink {
         self.queue = None;
         let error = self.writer.take().and_then(|writer| writer.join().unwrap_or(None));
         SinkReport { dropped: self.dropped.load(Ordering::Relaxed), error }
+    }
+}
+
+fn append(path: &Path) -> Result<File, SinkError> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    file.map_err(|source| SinkError::Open { path: path.to_owned(), source })
+}
+
+/// Writes everything twice. Where one fails the other has it all the same.
+struct Both<A, B>(A, B);
+
+impl<A: Write, B: Write> Write for Both<A, B> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let first = self.0.write_all(line);
+        self.1.write_all(line)?;
+        first.map(|()| line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let first = self.0.flush();
+        self.1.flush()?;
+        first
     }
 }
 

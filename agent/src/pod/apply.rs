@@ -73,12 +73,14 @@ impl EnforcedPod {
 
     fn pod_state(&self, profile: &Profile, generation: u32, bank: u32, proven: bool) -> PodState {
         let audit = if profile.mode() == Mode::Audit { flags::AUDIT } else { 0 };
+        let metadata = if self.hard_blocks.metadata { flags::BLOCK_METADATA } else { 0 };
+        let dot = if self.hard_blocks.dot { flags::BLOCK_DOT } else { 0 };
         let place = if self.listener.reach == Reach::Pod { flags::OWN_NETNS } else { 0 };
         let proven = if proven { flags::PROVEN } else { 0 };
         let listener_v4 = address(self.listener.v4.into());
         PodState {
             generation,
-            flags: flags::READY | flags::BLOCK_METADATA | flags::BLOCK_DOT | audit | place | proven,
+            flags: flags::READY | metadata | dot | audit | place | proven,
             bank,
             listener_port: self.listener.port,
             padding: 0,

@@ -96,7 +96,7 @@ impl Story {
         for line in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
             match line {
                 Line::Name { name, addresses } => {
-                    let Ok(name) = name.parse::<HostName>() else { continue };
+                    let Ok(name) = HostName::parse(&name) else { continue };
                     for address in addresses {
                         let names = story.names.entry(address.to_canonical()).or_default();
                         names.retain(|known| *known != name);

@@ -23,6 +23,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use crate::{
+    config::HardBlocks,
     datapath::{Datapath, DatapathError, slot::Slot},
     policy::Profile,
 };
@@ -85,6 +86,7 @@ pub struct EnforcedPod {
     journal: Option<Journal>,
     /// The pod's uid, where there is one to be told to its barrier.
     uid: Option<String>,
+    hard_blocks: HardBlocks,
 }
 
 /// What changes when the policy does.
@@ -134,6 +136,7 @@ impl EnforcedPod {
             recorder,
             journal: None,
             uid: None,
+            hard_blocks: HardBlocks { metadata: true, dot: true },
         }
     }
 
@@ -141,6 +144,12 @@ impl EnforcedPod {
     #[must_use]
     pub fn with_uid(self, uid: String) -> Self {
         Self { uid: Some(uid), ..self }
+    }
+
+    /// Has the node's operator say what is refused ahead of every profile.
+    #[must_use]
+    pub fn with_hard_blocks(self, hard_blocks: HardBlocks) -> Self {
+        Self { hard_blocks, ..self }
     }
 
     /// Keeps a journal, so that another agent can take over after a kill.

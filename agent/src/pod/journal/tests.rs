@@ -5,7 +5,7 @@ use std::{fs, io::Write as _};
 use super::*;
 
 fn name(text: &str) -> HostName {
-    text.parse().unwrap()
+    HostName::parse(text).unwrap()
 }
 
 #[test]

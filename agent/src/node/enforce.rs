@@ -1,0 +1,291 @@
+//! Puts both layers in place for one pod, or takes over what an earlier agent has put in place.
+
+use std::{
+    fs,
+    net::{SocketAddrV4, SocketAddrV6},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use super::{
+    enforced::{Enforced, Wire},
+    error::EnforceError,
+    pins::{Pins, remove_folder},
+    pods::PodsBySlot,
+    pool::SlotPool,
+    surroundings,
+};
+use crate::{
+    config::HardBlocks,
+    containerd::{Network, Sandbox, SandboxId},
+    datapath::{
+        Datapath,
+        slot::Slot,
+        wire::{WireAttach, WireAttachment},
+    },
+    events::{
+        record::{Kind, PodInfo, Scope},
+        sink::Sink,
+    },
+    netns::{
+        Netns, changes, listener,
+        nftables::{self, DnsCapture},
+        uplink::{self, HostSide},
+    },
+    pod::{
+        EnforcedPod, ListenerAddress, Reach, Surroundings,
+        journal::{Journal, Story},
+        records::Recorder,
+    },
+    policy::Profile,
+    resolver::{Listener, Resolver, serve},
+};
+
+/// What all pods are enforced with.
+#[derive(Debug)]
+pub(super) struct Enforcer {
+    pub(super) datapath: Arc<Datapath>,
+    pub(super) pool: SlotPool,
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) pins: Pins,
+    /// The folder of the pods' journals.
+    pub(super) journals: PathBuf,
+    pub(super) sink: Arc<Sink>,
+    /// The node's name in records.
+    pub(super) node: String,
+    pub(super) cgroup_root: PathBuf,
+    pub(super) wire_attach: WireAttach,
+    pub(super) requires_veth: bool,
+    pub(super) hard_blocks: HardBlocks,
+    /// Allow entries that a pod may have.
+    pub(super) entries: usize,
+    pub(super) pods_by_slot: Arc<PodsBySlot>,
+}
+
+/// A pod's network, as far as it has one of its own.
+struct Place {
+    netns: Netns,
+    host_side: HostSide,
+}
+
+impl Enforcer {
+    /// Puts everything in place for a sandbox. When this fails, what was put in place stays, and holds the pod
+    /// closed until another attempt takes it over.
+    ///
+    /// Waits for the kernel; must be called on a thread that may, within the runtime.
+    pub(super) fn enforce(
+        &self,
+        sandbox: &Sandbox,
+        profile: Arc<Profile>,
+        scope: Scope,
+    ) -> Result<Arc<Enforced>, EnforceError> {
+        let folder = self.pins.of(&sandbox.id);
+        let cgroup = sandbox.cgroup.below(&self.cgroup_root);
+        let journal_path = self.journals.join(sandbox.id.as_str());
+        fs::create_dir_all(&folder).map_err(EnforceError::system("making the pod's pin folder"))?;
+
+        // A slot that the cgroup's hooks serve already holds what an earlier agent allowed.
+        let (slot, left) = match self.datapath.slot_of(&cgroup) {
+            Some(number) => {
+                let (slot, state) = self.datapath.adopt_slot(number)?;
+                (slot, Some(state))
+            }
+            None => (self.pool.take()?, None),
+        };
+        // From here on the pod is closed, or as open as the policy that an earlier agent left.
+        let attachment = self.datapath.attach(&cgroup, slot.number(), Some(&folder))?;
+        let port = left.as_ref().map_or(0, |state| state.listener_port);
+        let place = match &sandbox.network {
+            Network::Host => None,
+            Network::Namespace(path) => {
+                let netns = Netns::open(path)?;
+                let host_side = uplink::host_side(&netns)?;
+                Some(Place { netns, host_side })
+            }
+        };
+        let (listener, address) = self.listen(place.as_ref(), port)?;
+        let wires = match &place {
+            Some(place) => self.guard(place, &slot, &folder)?,
+            None => Vec::new(),
+        };
+        let capture = place.as_ref().map(|place| capture(place, address));
+        if let (Some(place), Some(capture)) = (&place, &capture) {
+            nftables::install(&place.netns, capture)?;
+        }
+
+        let recorder = self.recorder(sandbox, scope);
+        let journal = Journal::open(&journal_path)
+            .map_err(EnforceError::system("opening the pod's journal"))?;
+        let pod = EnforcedPod::new(
+            Arc::clone(&self.datapath),
+            slot,
+            profile,
+            address,
+            self.entries,
+            recorder,
+        )
+        .with_uid(sandbox.pod.uid.clone())
+        .with_hard_blocks(self.hard_blocks)
+        .with_journal(journal);
+        let adopted = left.filter(|left| left.generation != 0);
+        if let Some(left) = &adopted {
+            let story = Story::read(&journal_path)
+                .map_err(EnforceError::system("reading the pod's journal"))?;
+            pod.adopt(left, &story);
+        }
+        let pod = Arc::new(pod);
+        self.pods_by_slot.insert(&pod);
+        let server = serve(Arc::clone(&self.resolver), Arc::clone(&pod), listener)
+            .map_err(EnforceError::system("serving the pod's DNS"))?;
+        let surroundings = match &place {
+            Some(place) => surroundings::of_pod(&place.host_side),
+            None => Surroundings::of_this_machine(),
+        };
+        let surroundings =
+            surroundings.map_err(EnforceError::system("reading the node's addresses"))?;
+        pod.prove();
+        pod.enforce(surroundings.clone())?;
+        self.pins.remove_elsewhere(&sandbox.id);
+        if adopted.is_none() {
+            pod.record_phase(Kind::Attach);
+        }
+        let enforced = Arc::new(Enforced {
+            sandbox: sandbox.clone(),
+            pod,
+            server: Some(server).into(),
+            attachment: Some(attachment).into(),
+            folder,
+            journal: journal_path,
+            since: SystemTime::now(),
+            wire: place.map(|place| Wire::new(place.netns, wires, surroundings, self.wire_attach)),
+            watching: None.into(),
+        });
+        enforced.watch_network()?;
+        Ok(enforced)
+    }
+
+    /// Opens the pod's DNS sockets, on the port that they had before.
+    fn listen(
+        &self,
+        place: Option<&Place>,
+        port: u16,
+    ) -> Result<(Listener, ListenerAddress), EnforceError> {
+        let Some(Place { netns, host_side }) = place else {
+            let listener = Listener::bind_loopback()
+                .map_err(EnforceError::system("opening DNS sockets on loopback"))?;
+            let address = ListenerAddress {
+                v4: std::net::Ipv4Addr::LOCALHOST,
+                v6: listener.has_v6().then_some(std::net::Ipv6Addr::LOCALHOST),
+                port: listener.port(),
+                reach: Reach::Machine,
+            };
+            return Ok((listener, address));
+        };
+        let addresses = host_side.uplink_addresses();
+        let entrances = host_side.entrances();
+        let listener = listener::open(netns, addresses, port, &entrances)?;
+        let address = ListenerAddress {
+            // Without IPv4 no query over it can leave, and none needs an answer.
+            v4: addresses.v4.unwrap_or(std::net::Ipv4Addr::LOCALHOST),
+            v6: addresses.v6,
+            port: listener.port(),
+            reach: Reach::Pod,
+        };
+        Ok((listener, address))
+    }
+
+    /// Guards the host side of every way out.
+    fn guard(
+        &self,
+        place: &Place,
+        slot: &Slot,
+        folder: &Path,
+    ) -> Result<Vec<WireAttachment>, EnforceError> {
+        let uplinks = match place.host_side.require_veth() {
+            Ok(uplinks) => uplinks,
+            Err(error) if self.requires_veth => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "a pod has a way out that the second layer does not guard");
+                &place.host_side.uplinks
+            }
+        };
+        let guarded = uplinks.iter().map(|uplink| {
+            self.datapath.attach_wire(uplink.host, slot.number(), Some(folder), self.wire_attach)
+        });
+        Ok(guarded.collect::<Result<_, _>>()?)
+    }
+
+    /// Takes away what failed attempts left of a pod that has ended.
+    pub(super) fn clear(&self, sandbox: &SandboxId, cgroup: &Path) {
+        let slot = self.datapath.slot_of(cgroup);
+        remove_folder(&self.pins.of(sandbox));
+        if let Some(slot) = slot {
+            self.datapath.release_left(&[slot]);
+        }
+        // It may not have come to a journal.
+        fs::remove_file(self.journals.join(sandbox.as_str())).ok();
+    }
+
+    fn recorder(&self, sandbox: &Sandbox, scope: Scope) -> Recorder {
+        let subject = PodInfo {
+            namespace: sandbox.pod.namespace.clone(),
+            name: sandbox.pod.name.clone(),
+            uid: sandbox.pod.uid.clone(),
+        };
+        Recorder::new(Arc::clone(&self.sink), self.node.clone(), scope, Some(subject))
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place").field("netns", &self.netns).finish_non_exhaustive()
+    }
+}
+
+fn capture(place: &Place, listener: ListenerAddress) -> DnsCapture {
+    let addresses = place.host_side.uplink_addresses();
+    DnsCapture {
+        v4: addresses.v4.map(|v4| SocketAddrV4::new(v4, listener.port)),
+        v6: addresses.v6.map(|v6| SocketAddrV6::new(v6, listener.port, 0, 0)),
+        entrances: place.host_side.entrances(),
+    }
+}
+
+impl Enforced {
+    /// Follows the addresses and links of a pod that has a network of its own, or the node's for one that has
+    /// not.
+    fn watch_network(self: &Arc<Self>) -> Result<(), EnforceError> {
+        let mut changes = match &self.wire {
+            Some(wire) => changes::subscribe(wire.netns())?,
+            None => crate::system::addresses::AddressChanges::subscribe()
+                .map_err(EnforceError::system("watching the node's addresses"))?,
+        };
+        let enforced = Arc::downgrade(self);
+        let task = tokio::spawn(async move {
+            loop {
+                if let Err(error) = changes.changed().await {
+                    tracing::warn!(%error, "the addresses of a pod can no longer be watched");
+                    return;
+                }
+                let Some(enforced) = enforced.upgrade() else { return };
+                let refreshed =
+                    tokio::task::spawn_blocking(move || enforced.refresh_network()).await;
+                match refreshed {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::warn!(error = %chain(&error), "a pod's network could not be read again");
+                    }
+                    Err(_panicked_or_cancelled) => return,
+                }
+            }
+        });
+        self.watch_by(task);
+        Ok(())
+    }
+}
+
+/// An error with its causes.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    crate::run::summary::chain(error)
+}

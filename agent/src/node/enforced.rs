@@ -1,0 +1,163 @@
+//! One pod that is enforced, until it ends.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use tokio::task::JoinHandle;
+
+use super::{enforce::chain, error::EnforceError, pins, pods::PodsBySlot, surroundings};
+use crate::{
+    containerd::Sandbox,
+    datapath::{
+        attach::Attachment,
+        wire::{WireAttach, WireAttachment},
+    },
+    events::record::Kind,
+    netns::{Netns, uplink},
+    pod::{EnforcedPod, Surroundings},
+    policy::Profile,
+    resolver::Server,
+};
+
+/// A pod with everything in place.
+pub(super) struct Enforced {
+    pub(super) sandbox: Sandbox,
+    pub(super) pod: Arc<EnforcedPod>,
+    pub(super) server: Mutex<Option<Server>>,
+    pub(super) attachment: Mutex<Option<Attachment>>,
+    pub(super) folder: PathBuf,
+    pub(super) journal: PathBuf,
+    pub(super) since: SystemTime,
+    /// The second layer; none for a pod on the node's own network.
+    pub(super) wire: Option<Wire>,
+    pub(super) watching: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Enforced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Enforced").field("sandbox", &self.sandbox.id).finish_non_exhaustive()
+    }
+}
+
+/// The second layer of one pod.
+pub(super) struct Wire {
+    netns: Netns,
+    how: WireAttach,
+    guarded: Mutex<Guarded>,
+}
+
+struct Guarded {
+    attachments: Vec<WireAttachment>,
+    surroundings: Surroundings,
+    /// Nothing is added any more.
+    ended: bool,
+}
+
+impl Wire {
+    pub(super) fn new(
+        netns: Netns,
+        attachments: Vec<WireAttachment>,
+        surroundings: Surroundings,
+        how: WireAttach,
+    ) -> Self {
+        let guarded = Guarded { attachments, surroundings, ended: false };
+        Self { netns, how, guarded: Mutex::new(guarded) }
+    }
+
+    pub(super) const fn netns(&self) -> &Netns {
+        &self.netns
+    }
+}
+
+impl Enforced {
+    pub(super) fn watch_by(&self, task: JoinHandle<()>) {
+        *lock(&self.watching) = Some(task);
+    }
+
+    /// Puts another profile into force.
+    pub(super) fn replace(&self, profile: &Arc<Profile>) {
+        if let Err(error) = self.pod.replace(profile) {
+            tracing::error!(
+                pod = self.sandbox.pod.name,
+                error = %chain(&error),
+                "a profile could not be put into force; the kernel holds the old one, less what was revoked"
+            );
+        }
+    }
+
+    /// Reads the pod's network again: guards ways out that are new, and follows its inner networks.
+    pub(super) fn refresh_network(&self) -> Result<(), EnforceError> {
+        let unreadable = EnforceError::system("reading the node's addresses");
+        let Some(wire) = &self.wire else {
+            let surroundings = Surroundings::of_this_machine().map_err(unreadable)?;
+            return Ok(self.pod.enforce(surroundings)?);
+        };
+        let host_side = uplink::host_side(&wire.netns)?;
+        let surroundings = surroundings::of_pod(&host_side).map_err(unreadable)?;
+        let mut guarded = lock(&wire.guarded);
+        if guarded.ended {
+            return Ok(());
+        }
+        let known: BTreeSet<u32> =
+            guarded.attachments.iter().map(WireAttachment::device).collect();
+        for uplink in host_side.uplinks.iter().filter(|uplink| !known.contains(&uplink.host)) {
+            let slot = self.pod.slot().number();
+            let datapath = self.pod.datapath();
+            let attached =
+                datapath.attach_wire(uplink.host, slot, Some(&self.folder), wire.how)?;
+            guarded.attachments.push(attached);
+        }
+        if guarded.surroundings != surroundings {
+            self.pod.enforce(surroundings.clone())?;
+            guarded.surroundings = surroundings;
+        }
+        Ok(())
+    }
+
+    /// Takes everything away, now that the pod has ended, and tells what it did.
+    ///
+    /// Waits for the kernel; must be called on a thread that may.
+    pub(super) fn release(&self, pods_by_slot: &PodsBySlot) {
+        if let Some(task) = lock(&self.watching).take() {
+            task.abort();
+        }
+        let attachments = self.wire.as_ref().map(|wire| {
+            let mut guarded = lock(&wire.guarded);
+            guarded.ended = true;
+            std::mem::take(&mut guarded.attachments)
+        });
+        if let Some(server) = lock(&self.server).take() {
+            server.shutdown();
+        }
+        let _accounts = self.pod.settle();
+        self.pod.record_phase(Kind::Detach);
+        let detached: io::Result<()> =
+            lock(&self.attachment).take().map_or(Ok(()), Attachment::detach);
+        if let Err(error) = detached {
+            tracing::warn!(%error, "a link of a pod could not be unpinned");
+        }
+        for attachment in attachments.into_iter().flatten() {
+            if let Err(error) = self.pod.datapath().detach_wire(attachment) {
+                tracing::warn!(%error, "the second layer of a pod could not be removed");
+            }
+        }
+        pins::remove_folder(&self.folder);
+        pods_by_slot.remove(&self.pod);
+        self.pod.release();
+        match fs::remove_file(&self.journal) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "the journal of a pod was left behind");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

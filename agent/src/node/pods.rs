@@ -1,0 +1,79 @@
+//! The pods that the agent knows.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use weir_ebpf::flow::Event;
+
+use super::{enforced::Enforced, lifecycle::Phase};
+use crate::{
+    containerd::{Sandbox, SandboxId},
+    pod::EnforcedPod,
+};
+
+/// One pod.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) sandbox: Sandbox,
+    pub(super) stage: Stage,
+}
+
+/// Where it stands.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Being enforced.
+    Attaching {
+        /// Attempts that have failed.
+        failures: u32,
+        /// It has ended meanwhile.
+        ended: bool,
+    },
+    /// Enforced.
+    Enforcing(Arc<Enforced>),
+    /// Ended; being cleared away.
+    Draining,
+}
+
+impl Stage {
+    pub(super) const fn phase(&self) -> Phase {
+        match self {
+            Self::Attaching { .. } => Phase::Attaching,
+            Self::Enforcing(_) => Phase::Enforcing,
+            Self::Draining => Phase::Draining,
+        }
+    }
+}
+
+/// All of them.
+pub(super) type Pods = BTreeMap<SandboxId, Known>;
+
+/// Whose events carry which slot.
+#[derive(Debug, Default)]
+pub(super) struct PodsBySlot(RwLock<HashMap<u32, Arc<EnforcedPod>>>);
+
+impl PodsBySlot {
+    pub(super) fn insert(&self, pod: &Arc<EnforcedPod>) {
+        let mut pods = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        pods.insert(pod.slot().number(), Arc::clone(pod));
+    }
+
+    pub(super) fn remove(&self, pod: &EnforcedPod) {
+        let mut pods = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        pods.remove(&pod.slot().number());
+    }
+
+    /// Records a first sight for the pod that it is of.
+    pub(super) fn record(&self, event: &Event) {
+        let pod = {
+            let pods = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            pods.get(&event.slot).map(Arc::clone)
+        };
+        match pod {
+            Some(pod) => pod.record_event(event),
+            // Left in the ring by a pod that ended while no agent ran.
+            None => tracing::warn!(slot = event.slot, "an event of a pod that is gone"),
+        }
+    }
+}
