@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use weir_tests::exec;
 use weir_tests::lab::{Lab, addresses};
 use weir_tests::node::{
-    Cni, ContainerSpec, Containerd, Image, Node, Options, Pod, PodSpec, Series,
+    CgroupNames, Cni, ContainerSpec, Containerd, Image, Node, Options, Pod, PodSpec, Series,
 };
 use weir_tests::programs::Program;
 use weir_tests::skip::{self, Skip};
@@ -30,7 +30,9 @@ fn sleeper(image: &Image) -> ContainerSpec {
 fn kubelets_order(options: &Options) -> Result<()> {
     let lab = Lab::new()?;
     let node = Node::start(&lab, options)?;
-    let image = Image::busybox("job").program(Program::StaticClient.path()?, "/bin/client");
+    let image = Image::busybox("job")
+        .program(Program::StaticClient.path()?, "/bin/client")
+        .program("/usr/bin/curl", "/bin/curl");
     node.import(&image)?;
     let pod = node.run_pod(PodSpec::new("job"))?;
     ensure!(pod.ips().len() == 2, "addresses {:?}", pod.ips());
@@ -40,14 +42,15 @@ fn kubelets_order(options: &Options) -> Result<()> {
     let script = format!(
         "set -e; wget -q -O - http://files.example.com/; wget -q -O - 'http://[{v6}]/'; \
          nslookup -type=aaaa files.example.com; \
-         client udp {} 53 files.example.com 80",
+         client udp {} 53 files.example.com 80; \
+         curl -sS http://files.example.com/",
         addresses::RESOLVER.v4
     );
     let said = pod.start(ContainerSpec::new("build", &image).shell(&script))?.expect(0)?;
-    ensure!(said.matches("hello from").count() == 2, "{said}");
+    ensure!(said.matches("hello from").count() == 3, "{said}");
     ensure!(said.contains(&v6.to_string()), "{said}");
     ensure!(said.contains("\"connected\":true"), "{said}");
-    ensure!(lab.web.connections() == 3, "{} connections", lab.web.connections());
+    ensure!(lab.web.connections() == 4, "{} connections", lab.web.connections());
     pod.remove()
 }
 
@@ -239,10 +242,8 @@ fn containers_are_as_specified() -> Result<()> {
     // 128 + SIGKILL.
     ensure!(job.wait(LIMIT)? == 137, "the first attempt was not killed");
 
-    let cgroup = fs::read_to_string(format!("/proc/{}/cgroup", again.pid()?))?;
-    let inside = format!("{}/{}", pod.cgroup(), again.id());
-    ensure!(cgroup.lines().any(|line| line.ends_with(&inside)), "{inside} is not in {cgroup}");
-    ensure!(pod.cgroup_folder().join(again.id()).is_dir());
+    let members = fs::read_to_string(pod.container_cgroup_folder(&again).join("cgroup.procs"))?;
+    ensure!(members == format!("{}\n", again.pid()?), "{members}");
     let netns = pod.netns().context("no network namespace")?;
     let (named, used) =
         (fs::metadata(node.path(netns))?, fs::metadata(format!("/proc/{}/ns/net", again.pid()?))?);
@@ -253,6 +254,26 @@ fn containers_are_as_specified() -> Result<()> {
     let netns = pod.netns().context("no network namespace")?;
     ensure!(first != (pod.pid(), fs::metadata(node.path(netns))?.ino()), "the sandbox is the same");
     pod.start(sleeper(&image))?;
+    pod.remove()
+}
+
+#[test]
+fn cgroups_are_named_as_by_systemd() -> Result<()> {
+    let lab = Lab::new()?;
+    let node = Node::start(&lab, &Options::default())?;
+    let image = Image::busybox("job");
+    node.import(&image)?;
+    let spec = PodSpec { cgroup_names: CgroupNames::Systemd, ..PodSpec::new("job") };
+    let uid = spec.uid.replace('-', "_");
+    let pod = node.run_pod(spec)?;
+    let job = pod.start(sleeper(&image))?;
+    let mut read = node.command("grep");
+    read.args(["^0:", &format!("/proc/{}/cgroup", job.pid()?)]);
+    let said = exec::run(read, LIMIT)?.expect_code(0)?.stdout;
+    let slice = "/kubepods.slice/kubepods-besteffort.slice";
+    let pod_slice = format!("{slice}/kubepods-besteffort-pod{uid}.slice");
+    ensure!(said == format!("0::{pod_slice}/cri-containerd-{}.scope\n", job.id()), "{said}");
+    ensure!(pod.container_cgroup_folder(&job).is_dir());
     pod.remove()
 }
 

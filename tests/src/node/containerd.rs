@@ -93,8 +93,10 @@ fn installed_version() -> Result<String> {
 }
 
 /// Limits are the kubelet's concern, not weir's, and the cgroup of a node need not have the controllers
-/// for them: the wrapper takes them out of the bundle, whose config.json is in the current folder.
-const WRAPPER: &str = "#!/bin/sh
+/// for them: the wrapper takes them out of the bundle. For a pod in a slice containerd asks runc's systemd
+/// driver by `SLICE:PREFIX:ID`; the wrapper makes of it the path that systemd would choose, see
+/// [`CgroupNames::Systemd`](super::CgroupNames::Systemd).
+const WRAPPER: &str = r#"#!/bin/sh
 set -e
 bundle=
 previous=
@@ -102,13 +104,18 @@ for word; do
   case $previous in --bundle | -b) bundle=$word ;; esac
   previous=$word
 done
-if [ -n \"$bundle\" ]; then
-  jq 'del(.linux.resources | .cpu, .memory, .pids, .unified, .hugepageLimits)' \
-    \"$bundle/config.json\" > \"$bundle/config.json.lab\"
-  mv \"$bundle/config.json.lab\" \"$bundle/config.json\"
+if [ -n "$bundle" ]; then
+  jq 'del(.linux.resources | .cpu, .memory, .pids, .unified, .hugepageLimits)
+    | .linux.cgroupsPath |= if test("^[^/:]+[.]slice:") then
+        split(":") as [$slice, $prefix, $id]
+        | ($slice | rtrimstr(".slice") | split("-")) as $levels
+        | [range($levels | length) | $levels[:. + 1] | join("-") + ".slice"]
+        | "/" + join("/") + "/\($prefix)-\($id).scope"
+      else . end' "$bundle/config.json" > "$bundle/config.json.lab"
+  mv "$bundle/config.json.lab" "$bundle/config.json"
 fi
-exec runc \"$@\"
-";
+exec runc "$@"
+"#;
 
 /// Writes what containerd needs into the view.
 pub(super) fn configure(view: &View) -> Result<()> {

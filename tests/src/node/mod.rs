@@ -29,7 +29,7 @@ pub use self::containerd::{Containerd, Series};
 use self::cri::Cri;
 pub use self::image::Image;
 pub use self::network::Cni;
-pub use self::pod::{Pod, PodSpec};
+pub use self::pod::{CgroupNames, Pod, PodSpec};
 use self::view::View;
 use crate::exec::{self, DEFAULT_LIMIT};
 use crate::lab::Lab;
@@ -77,7 +77,8 @@ impl Inner {
 }
 
 impl Node {
-    /// Starts a node on the client machine of `lab`; returns when pods can be run.
+    /// Starts a node on the client machine of `lab`, which can be one node at a time; returns when pods can
+    /// be run.
     pub fn start(lab: &Lab, options: &Options) -> Result<Self> {
         let view = View::open(&lab.client, options.containerd.folder().as_deref())?;
         network::set_up(&view, &lab.client, options.cni)?;
