@@ -19,6 +19,8 @@ pub enum Skip {
     NoPackageRegistry,
     /// The kernel refuses to load BPF LSM programs.
     NoBpfLsm,
+    /// No Debian mirror that this machine reaches gives this series of containerd.
+    NoContainerd,
 }
 
 impl Skip {
@@ -29,6 +31,7 @@ impl Skip {
             Self::IoUringDisabled => "io_uring is off in this kernel",
             Self::ProtocolMissing => "the kernel lacks this protocol",
             Self::NoPackageRegistry => "no package client of this machine reaches a registry",
+            Self::NoContainerd => "no Debian mirror gives this containerd",
             Self::NoBpfLsm => "the kernel loads no BPF LSM programs",
         }
     }

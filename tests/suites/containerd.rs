@@ -11,8 +11,11 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use weir_tests::exec;
 use weir_tests::lab::{Lab, addresses};
-use weir_tests::node::{Cni, ContainerSpec, Image, Node, Options, Pod, PodSpec};
+use weir_tests::node::{
+    CgroupNames, Cni, ContainerSpec, Containerd, Image, Node, Options, Pod, PodSpec, Series,
+};
 use weir_tests::programs::Program;
+use weir_tests::skip::{self, Skip};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// Set in the copy of a test that is going to be killed.
@@ -24,10 +27,12 @@ fn sleeper(image: &Image) -> ContainerSpec {
 }
 
 /// Sandbox, init container, job, each after the end of the one before.
-fn kubelets_order(options: Options) -> Result<()> {
+fn kubelets_order(options: &Options) -> Result<()> {
     let lab = Lab::new()?;
     let node = Node::start(&lab, options)?;
-    let image = Image::busybox("job").program(Program::StaticClient.path()?, "/bin/client");
+    let image = Image::busybox("job")
+        .program(Program::StaticClient.path()?, "/bin/client")
+        .program("/usr/bin/curl", "/bin/curl");
     node.import(&image)?;
     let pod = node.run_pod(PodSpec::new("job"))?;
     ensure!(pod.ips().len() == 2, "addresses {:?}", pod.ips());
@@ -37,25 +42,66 @@ fn kubelets_order(options: Options) -> Result<()> {
     let script = format!(
         "set -e; wget -q -O - http://files.example.com/; wget -q -O - 'http://[{v6}]/'; \
          nslookup -type=aaaa files.example.com; \
-         client udp {} 53 files.example.com 80",
+         client udp {} 53 files.example.com 80; \
+         curl -sS http://files.example.com/",
         addresses::RESOLVER.v4
     );
     let said = pod.start(ContainerSpec::new("build", &image).shell(&script))?.expect(0)?;
-    ensure!(said.matches("hello from").count() == 2, "{said}");
+    ensure!(said.matches("hello from").count() == 3, "{said}");
     ensure!(said.contains(&v6.to_string()), "{said}");
     ensure!(said.contains("\"connected\":true"), "{said}");
-    ensure!(lab.web.connections() == 3, "{} connections", lab.web.connections());
+    ensure!(lab.web.connections() == 4, "{} connections", lab.web.connections());
     pod.remove()
 }
 
-#[test]
-fn a_job_reaches_the_internet_over_a_bridge() -> Result<()> {
-    kubelets_order(Options { cni: Cni::Bridge, ..Options::default() })
+/// Pods outlive containerd, and it finds them again.
+fn restart(options: &Options) -> Result<()> {
+    let lab = Lab::new()?;
+    let node = Node::start(&lab, options)?;
+    let image = Image::busybox("job");
+    node.import(&image)?;
+    let pod = node.run_pod(PodSpec::new("job"))?;
+    let script = "until [ -e /go ]; do sleep 0.1; done; echo gone; exit 4";
+    let job = pod.start(ContainerSpec::new("build", &image).shell(script))?;
+    let (first, pid) = (node.containerd_pid(), job.pid()?);
+    node.stop_containerd()?;
+    ensure!(alive(pid), "the job ended with containerd");
+    ensure!(job.pid().is_err(), "a stopped containerd answered");
+    node.start_containerd()?;
+    ensure!(node.containerd_pid() != first);
+    job.exec(&["touch", "/go"])?.expect_code(0)?;
+    ensure!(job.expect(4)? == "gone\n");
+    node.restart_containerd()?;
+    ensure!(job.wait(LIMIT)? == 4, "the exit code was forgotten");
+    pod.remove()
+}
+
+fn series(series: Series) -> Result<()> {
+    let Some(containerd) = Containerd::find(series)? else {
+        return skip::record(&format!("containerd::{series:?}"), Skip::NoContainerd);
+    };
+    for cni in [Cni::Bridge, Cni::Ptp] {
+        let options = Options { containerd: containerd.clone(), cni };
+        let what = format!("containerd {} with {cni:?}", containerd.version()?);
+        kubelets_order(&options).with_context(|| what.clone())?;
+        removal(&options).with_context(|| what.clone())?;
+    }
+    restart(&Options { containerd, ..Options::default() })
 }
 
 #[test]
-fn a_job_reaches_the_internet_over_ptp() -> Result<()> {
-    kubelets_order(Options { cni: Cni::Ptp, ..Options::default() })
+fn containerd_1_6_runs_pods() -> Result<()> {
+    series(Series::V1_6)
+}
+
+#[test]
+fn containerd_1_7_runs_pods() -> Result<()> {
+    series(Series::V1_7)
+}
+
+#[test]
+fn containerd_2_runs_pods() -> Result<()> {
+    series(Series::V2)
 }
 
 /// Everything on the node that a pod could leave behind.
@@ -68,7 +114,10 @@ fn traces(node: &Node) -> Result<BTreeSet<String>> {
     let seen = exec::run(show, LIMIT)?.expect_code(0)?.stdout;
     let mut traces: BTreeSet<String> = seen.lines().map(str::to_owned).collect();
     for entry in fs::read_dir(node.cgroup_root().join("kubepods/besteffort"))? {
-        traces.insert(entry?.path().display().to_string());
+        let path = entry?.path();
+        if path.is_dir() {
+            traces.insert(path.display().to_string());
+        }
     }
     for entry in fs::read_dir(node.path("/run/node/cni/leases/pods"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -80,28 +129,27 @@ fn traces(node: &Node) -> Result<BTreeSet<String>> {
     Ok(traces)
 }
 
-#[test]
-fn a_removed_pod_leaves_nothing() -> Result<()> {
+/// A pod that is gone leaves the node as it was before.
+fn removal(options: &Options) -> Result<()> {
     let lab = Lab::new()?;
-    for cni in [Cni::Bridge, Cni::Ptp] {
-        let node = Node::start(&lab, Options { cni, ..Options::default() })?;
-        let image = Image::busybox("job");
-        node.import(&image)?;
-        // The first pod makes what stays: the bridge and the folders.
-        node.run_pod(PodSpec::new("before"))?.remove()?;
-        let before = traces(&node)?;
-        let pod = node.run_pod(PodSpec::new("job"))?;
-        let job = pod.start(sleeper(&image))?;
-        let pids = [pod.pid(), job.pid()?];
-        let during = traces(&node)?;
-        let fresh = during.difference(&before).count();
-        // Two leases, a cgroup, a namespace twice, a veth and the mounts of two containers.
-        ensure!(fresh >= 8, "only {:?} with a pod", during.difference(&before));
-        pod.remove()?;
-        let after = traces(&node)?;
-        ensure!(after == before, "left: {:?}", after.difference(&before));
-        ensure!(pids.iter().all(|pid| !alive(*pid)), "processes are left");
-    }
+    let node = Node::start(&lab, options)?;
+    let image = Image::busybox("job");
+    node.import(&image)?;
+    // The first pod makes what stays: the bridge and the folders.
+    node.run_pod(PodSpec::new("before"))?.remove()?;
+    let before = traces(&node)?;
+    let pod = node.run_pod(PodSpec::new("job"))?;
+    let job = pod.start(sleeper(&image))?;
+    let pids = [pod.pid(), job.pid()?];
+    let during = traces(&node)?;
+    let fresh: Vec<_> = during.difference(&before).collect();
+    // Two leases, a cgroup, a namespace twice, a veth and the mounts of two containers.
+    ensure!(fresh.len() >= 8, "only {fresh:?} with a pod");
+    pod.remove()?;
+    let after = traces(&node)?;
+    let left: Vec<_> = after.symmetric_difference(&before).collect();
+    ensure!(left.is_empty(), "left or lost: {left:?}");
+    ensure!(pids.iter().all(|pid| !alive(*pid)), "processes are left");
     Ok(())
 }
 
@@ -113,7 +161,7 @@ fn alive(pid: i32) -> bool {
 }
 
 fn busy_node(lab: &Lab) -> Result<(Node, Pod, Vec<i32>)> {
-    let node = Node::start(lab, Options::default())?;
+    let node = Node::start(lab, &Options::default())?;
     let image = Image::busybox("job");
     node.import(&image)?;
     let pod = node.run_pod(PodSpec::new("job"))?;
@@ -154,7 +202,7 @@ fn a_killed_test_leaves_no_process() -> Result<()> {
     copy.signal(Signal::SIGKILL)?;
     copy.finish(LIMIT)?;
     // The next node of anybody removes the folder and, with it, waits for the last of the processes.
-    drop(Node::start(&lab, Options::default())?);
+    drop(Node::start(&lab, &Options::default())?);
     ensure!(!Path::new(cgroup).exists(), "{cgroup} is left");
     ensure!(pids.iter().all(|pid| !alive(*pid)), "processes are left");
     Ok(())
@@ -164,7 +212,7 @@ fn a_killed_test_leaves_no_process() -> Result<()> {
 fn two_nodes_do_not_meet() -> Result<()> {
     std::thread::scope(|scope| {
         let nodes: Vec<_> =
-            (0..2).map(|_| scope.spawn(|| kubelets_order(Options::default()))).collect();
+            (0..2).map(|_| scope.spawn(|| kubelets_order(&Options::default()))).collect();
         for node in nodes {
             node.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }
@@ -173,31 +221,9 @@ fn two_nodes_do_not_meet() -> Result<()> {
 }
 
 #[test]
-fn pods_outlive_containerd() -> Result<()> {
-    let lab = Lab::new()?;
-    let node = Node::start(&lab, Options::default())?;
-    let image = Image::busybox("job");
-    node.import(&image)?;
-    let pod = node.run_pod(PodSpec::new("job"))?;
-    let script = "until [ -e /go ]; do sleep 0.1; done; echo gone; exit 4";
-    let job = pod.start(ContainerSpec::new("build", &image).shell(script))?;
-    let (first, pid) = (node.containerd_pid(), job.pid()?);
-    node.stop_containerd()?;
-    ensure!(alive(pid), "the job ended with containerd");
-    ensure!(job.pid().is_err(), "a stopped containerd answered");
-    node.start_containerd()?;
-    ensure!(node.containerd_pid() != first);
-    job.exec(&["touch", "/go"])?.expect_code(0)?;
-    ensure!(job.expect(4)? == "gone\n");
-    node.restart_containerd()?;
-    ensure!(job.wait(LIMIT)? == 4, "the exit code was forgotten");
-    pod.remove()
-}
-
-#[test]
 fn containers_are_as_specified() -> Result<()> {
     let lab = Lab::new()?;
-    let node = Node::start(&lab, Options::default())?;
+    let node = Node::start(&lab, &Options::default())?;
     let image = Image::busybox("job");
     node.import(&image)?;
     let shared = node.path("/run/node/shared");
@@ -216,10 +242,8 @@ fn containers_are_as_specified() -> Result<()> {
     // 128 + SIGKILL.
     ensure!(job.wait(LIMIT)? == 137, "the first attempt was not killed");
 
-    let cgroup = fs::read_to_string(format!("/proc/{}/cgroup", again.pid()?))?;
-    let inside = format!("{}/{}", pod.cgroup(), again.id());
-    ensure!(cgroup.lines().any(|line| line.ends_with(&inside)), "{inside} is not in {cgroup}");
-    ensure!(pod.cgroup_folder().join(again.id()).is_dir());
+    let members = fs::read_to_string(pod.container_cgroup_folder(&again).join("cgroup.procs"))?;
+    ensure!(members == format!("{}\n", again.pid()?), "{members}");
     let netns = pod.netns().context("no network namespace")?;
     let (named, used) =
         (fs::metadata(node.path(netns))?, fs::metadata(format!("/proc/{}/ns/net", again.pid()?))?);
@@ -234,9 +258,29 @@ fn containers_are_as_specified() -> Result<()> {
 }
 
 #[test]
+fn cgroups_are_named_as_by_systemd() -> Result<()> {
+    let lab = Lab::new()?;
+    let node = Node::start(&lab, &Options::default())?;
+    let image = Image::busybox("job");
+    node.import(&image)?;
+    let spec = PodSpec { cgroup_names: CgroupNames::Systemd, ..PodSpec::new("job") };
+    let uid = spec.uid.replace('-', "_");
+    let pod = node.run_pod(spec)?;
+    let job = pod.start(sleeper(&image))?;
+    let mut read = node.command("grep");
+    read.args(["^0:", &format!("/proc/{}/cgroup", job.pid()?)]);
+    let said = exec::run(read, LIMIT)?.expect_code(0)?.stdout;
+    let slice = "/kubepods.slice/kubepods-besteffort.slice";
+    let pod_slice = format!("{slice}/kubepods-besteffort-pod{uid}.slice");
+    ensure!(said == format!("0::{pod_slice}/cri-containerd-{}.scope\n", job.id()), "{said}");
+    ensure!(pod.container_cgroup_folder(&job).is_dir());
+    pod.remove()
+}
+
+#[test]
 fn a_privileged_pod_of_the_nodes_network_sees_the_node() -> Result<()> {
     let lab = Lab::new()?;
-    let node = Node::start(&lab, Options::default())?;
+    let node = Node::start(&lab, &Options::default())?;
     let image = Image::busybox("job");
     node.import(&image)?;
     let spec = PodSpec { host_network: true, privileged: true, ..PodSpec::new("job") };
@@ -255,7 +299,7 @@ fn a_privileged_pod_of_the_nodes_network_sees_the_node() -> Result<()> {
 #[test]
 fn an_agent_on_the_node_finds_its_usual_places() -> Result<()> {
     let lab = Lab::new()?;
-    let node = Node::start(&lab, Options::default())?;
+    let node = Node::start(&lab, &Options::default())?;
     let script = "set -e; echo $$; findmnt -n -o FSTYPE /sys/fs/bpf; findmnt -n -o FSTYPE /sys/fs/cgroup; \
                   cat /proc/self/cgroup | grep ^0; ls /run/weir | wc -l; ctr version | grep -c Version; \
                   dig +short files.example.com";

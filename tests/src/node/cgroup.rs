@@ -35,6 +35,11 @@ impl Cgroup {
         Ok(Self { path })
     }
 
+    /// Kills what is in it, then removes it; it may be gone already.
+    pub(super) fn remove(&self) -> Result<()> {
+        if self.path.exists() { remove(&self.path) } else { Ok(()) }
+    }
+
     /// Its folder as this process sees it.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -44,7 +49,7 @@ impl Cgroup {
 impl Drop for Cgroup {
     fn drop(&mut self) {
         // What fails here is found and removed by the next process's sweep.
-        remove(&self.path).ok();
+        self.remove().ok();
     }
 }
 

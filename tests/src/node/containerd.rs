@@ -1,7 +1,8 @@
 //! A node's containerd: which one, its configuration, and its process.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,8 +11,9 @@ use nix::unistd::Pid;
 
 use super::image::Image;
 use super::network::{CONFIGURATIONS, PLUGINS};
+use super::packages::{self, Package};
 use super::view::{FOLDER, View};
-use crate::exec::{self, Running};
+use crate::exec::{self, DEFAULT_LIMIT, Running};
 
 /// Where containerd listens, in the view: its usual place.
 pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
@@ -19,17 +21,82 @@ const CONFIG: &str = "/run/node/containerd.toml";
 const LOG: &str = "/run/node/containerd.log";
 const RUNC: &str = "/run/node/runc";
 
-/// Which containerd a node runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Containerd {
+/// Releases of containerd that differ in what an agent meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Series {
+    /// 1.6, the oldest with CRI v1.
+    V1_6,
+    /// 1.7.
+    V1_7,
+    /// 2.
+    V2,
+}
+
+impl Series {
+    /// All of them, the oldest first.
+    pub const ALL: [Self; 3] = [Self::V1_6, Self::V1_7, Self::V2];
+
+    /// How its versions begin, and the Debian release that has it.
+    const fn source(self) -> (&'static str, &'static str) {
+        match self {
+            Self::V1_6 => ("1.6.", "bookworm"),
+            Self::V1_7 => ("1.7.", "trixie"),
+            Self::V2 => ("2.", "sid"),
+        }
+    }
+}
+
+/// The programs of one containerd.
+#[derive(Clone, Debug, Default)]
+pub struct Containerd {
+    /// Where they were unpacked; none for the installed ones.
+    unpacked: Option<Package>,
+}
+
+impl Containerd {
     /// The one that is installed.
-    #[default]
-    Installed,
+    #[must_use]
+    pub fn installed() -> Self {
+        Self::default()
+    }
+
+    /// One of `series`: the installed one if it is, else one that is fetched and kept beside the build
+    /// results. None where no Debian mirror gives it.
+    pub fn find(series: Series) -> Result<Option<Self>> {
+        let (prefix, suite) = series.source();
+        if installed_version()?.starts_with(prefix) {
+            return Ok(Some(Self::installed()));
+        }
+        let Some(package) = packages::find(suite, "containerd")? else { return Ok(None) };
+        ensure!(package.version.starts_with(prefix), "{suite} has containerd {}", package.version);
+        Ok(Some(Self { unpacked: Some(package) }))
+    }
+
+    /// The version, as Debian or the program writes it.
+    pub fn version(&self) -> Result<String> {
+        self.unpacked.as_ref().map_or_else(installed_version, |package| Ok(package.version.clone()))
+    }
+
+    /// The folder of containerd, its shim and ctr, where that is not in PATH.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        self.unpacked.as_ref().map(|package| package.folder.join("usr/bin"))
+    }
+}
+
+/// `containerd MODULE VERSION REVISION` is what it says of itself.
+fn installed_version() -> Result<String> {
+    let mut ask = Command::new("containerd");
+    ask.arg("--version");
+    let said = exec::run(ask, DEFAULT_LIMIT)?.expect_code(0)?.stdout;
+    let version = said.split(' ').nth(2).context("containerd does not tell its version")?;
+    Ok(version.trim_start_matches('v').to_owned())
 }
 
 /// Limits are the kubelet's concern, not weir's, and the cgroup of a node need not have the controllers
-/// for them: the wrapper takes them out of the bundle, whose config.json is in the current folder.
-const WRAPPER: &str = "#!/bin/sh
+/// for them: the wrapper takes them out of the bundle. For a pod in a slice containerd asks runc's systemd
+/// driver by `SLICE:PREFIX:ID`; the wrapper makes of it the path that systemd would choose, see
+/// [`CgroupNames::Systemd`](super::CgroupNames::Systemd).
+const WRAPPER: &str = r#"#!/bin/sh
 set -e
 bundle=
 previous=
@@ -37,13 +104,18 @@ for word; do
   case $previous in --bundle | -b) bundle=$word ;; esac
   previous=$word
 done
-if [ -n \"$bundle\" ]; then
-  jq 'del(.linux.resources | .cpu, .memory, .pids, .unified, .hugepageLimits)' \
-    \"$bundle/config.json\" > \"$bundle/config.json.lab\"
-  mv \"$bundle/config.json.lab\" \"$bundle/config.json\"
+if [ -n "$bundle" ]; then
+  jq 'del(.linux.resources | .cpu, .memory, .pids, .unified, .hugepageLimits)
+    | .linux.cgroupsPath |= if test("^[^/:]+[.]slice:") then
+        split(":") as [$slice, $prefix, $id]
+        | ($slice | rtrimstr(".slice") | split("-")) as $levels
+        | [range($levels | length) | $levels[:. + 1] | join("-") + ".slice"]
+        | "/" + join("/") + "/\($prefix)-\($id).scope"
+      else . end' "$bundle/config.json" > "$bundle/config.json.lab"
+  mv "$bundle/config.json.lab" "$bundle/config.json"
 fi
-exec runc \"$@\"
-";
+exec runc "$@"
+"#;
 
 /// Writes what containerd needs into the view.
 pub(super) fn configure(view: &View) -> Result<()> {

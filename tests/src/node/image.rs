@@ -37,7 +37,8 @@ impl Image {
         Self::busybox("pause").command(&["/bin/sleep", "2147483647"])
     }
 
-    /// Adds the program at `source` as `inside`, an absolute path. It must need no library.
+    /// Adds the file at `source` as `inside`, an absolute path, executable by all. A program that is not
+    /// static brings its libraries.
     #[must_use]
     pub fn program(mut self, source: impl Into<PathBuf>, inside: &str) -> Self {
         self.files.push((source.into(), inside.to_owned()));
@@ -103,7 +104,11 @@ impl Image {
         for applet in applets.lines().filter(|&name| name != "busybox") {
             symlink("busybox", root.join("bin").join(applet))?;
         }
-        for (source, inside) in &self.files {
+        let mut files = self.files.clone();
+        for (source, _) in &self.files {
+            files.extend(libraries(source)?.into_iter().map(|path| (path.clone().into(), path)));
+        }
+        for (source, inside) in &files {
             let target = root.join(inside.trim_start_matches('/'));
             fs::create_dir_all(target.parent().context("a program without a folder")?)?;
             fs::copy(source, &target).with_context(|| format!("copying {}", source.display()))?;
@@ -158,6 +163,17 @@ impl Layout {
         fs::write(self.folder.join("index.json"), index.to_string())?;
         pack(&self.folder, archive)
     }
+}
+
+/// The shared objects that the dynamic linker loads for `program`, itself included; none for what is static
+/// or no program.
+fn libraries(program: &Path) -> Result<Vec<String>> {
+    let mut ldd = Command::new("ldd");
+    ldd.arg(program);
+    let said = exec::run(ldd, DEFAULT_LIMIT)?.stdout;
+    // `NAME => PATH (ADDRESS)`, or `PATH (ADDRESS)` for the linker; the kernel's own has no path.
+    let words = said.lines().filter_map(|line| line.split_whitespace().rev().nth(1));
+    Ok(words.filter(|word| word.starts_with('/')).map(str::to_owned).collect())
 }
 
 /// Everything in `folder`, owned by root, as a tar archive.

@@ -12,6 +12,7 @@ mod containerd;
 mod cri;
 mod image;
 mod network;
+mod packages;
 mod pod;
 mod view;
 
@@ -23,12 +24,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, ensure};
 
 pub use self::container::{Container, ContainerSpec};
-pub use self::containerd::Containerd;
 use self::containerd::Process;
+pub use self::containerd::{Containerd, Series};
 use self::cri::Cri;
 pub use self::image::Image;
 pub use self::network::Cni;
-pub use self::pod::{Pod, PodSpec};
+pub use self::pod::{CgroupNames, Pod, PodSpec};
 use self::view::View;
 use crate::exec::{self, DEFAULT_LIMIT};
 use crate::lab::Lab;
@@ -37,7 +38,7 @@ use crate::lab::Lab;
 pub const NAMESPACE: &str = "k8s.io";
 
 /// What a node is made of.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Which containerd.
     pub containerd: Containerd,
@@ -48,11 +49,11 @@ pub struct Options {
 impl Default for Options {
     /// The installed containerd, and a bridge.
     fn default() -> Self {
-        Self { containerd: Containerd::Installed, cni: Cni::Bridge }
+        Self { containerd: Containerd::installed(), cni: Cni::Bridge }
     }
 }
 
-/// A running node; dropping it ends everything that runs on it.
+/// A running node; dropping it ends everything that runs on it, also while pods of it are held.
 #[derive(Debug)]
 pub struct Node {
     inner: Arc<Inner>,
@@ -76,9 +77,10 @@ impl Inner {
 }
 
 impl Node {
-    /// Starts a node on the client machine of `lab`; returns when pods can be run.
-    pub fn start(lab: &Lab, options: Options) -> Result<Self> {
-        let view = View::open(&lab.client)?;
+    /// Starts a node on the client machine of `lab`, which can be one node at a time; returns when pods can
+    /// be run.
+    pub fn start(lab: &Lab, options: &Options) -> Result<Self> {
+        let view = View::open(&lab.client, options.containerd.folder().as_deref())?;
         network::set_up(&view, &lab.client, options.cni)?;
         containerd::configure(&view)?;
         let inner = Inner { cri: Cri::new()?, containerd: Mutex::new(None), view };
@@ -166,5 +168,13 @@ impl Node {
 
     fn process(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
         self.inner.containerd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.inner.cri.disconnect();
+        // What fails here is found and removed by the next node's sweep.
+        self.inner.view.close().ok();
     }
 }

@@ -22,6 +22,16 @@ use crate::lab::addresses;
 
 static COUNTER: AtomicU32 = AtomicU32::new(1);
 
+/// How the cgroups of a pod are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CgroupNames {
+    /// As the cgroupfs driver of kubelet and containerd does: `/kubepods/besteffort/podUID/ID`.
+    Cgroupfs,
+    /// As the systemd driver does, in slices and scopes. The names alone: that driver asks systemd, which
+    /// is nowhere in the lab.
+    Systemd,
+}
+
 /// A pod to be.
 #[derive(Clone, Debug)]
 pub struct PodSpec {
@@ -39,6 +49,8 @@ pub struct PodSpec {
     pub annotations: BTreeMap<String, String>,
     /// The name servers of its resolv.conf.
     pub name_servers: Vec<IpAddr>,
+    /// How its cgroups are named.
+    pub cgroup_names: CgroupNames,
     /// Whether it shares the node's network.
     pub host_network: bool,
     /// Whether its sandbox may hold privileged containers.
@@ -58,6 +70,7 @@ impl PodSpec {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             name_servers: vec![addresses::RESOLVER.v4.into()],
+            cgroup_names: CgroupNames::Cgroupfs,
             host_network: false,
             privileged: false,
         }
@@ -77,10 +90,24 @@ impl PodSpec {
         self
     }
 
-    /// The path of its cgroup below the node's root, as the cgroupfs driver names that of a pod without
-    /// requests and limits.
+    /// The path of its cgroup below the node's root: that of a pod without requests and limits.
     fn cgroup(&self) -> String {
-        format!("/kubepods/besteffort/pod{}", self.uid)
+        match self.cgroup_names {
+            CgroupNames::Cgroupfs => format!("/kubepods/besteffort/pod{}", self.uid),
+            // A dash separates the levels of a slice's name (systemd.slice(5)).
+            CgroupNames::Systemd => format!(
+                "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod{}.slice",
+                self.uid.replace('-', "_")
+            ),
+        }
+    }
+
+    /// The path of a container's cgroup below the pod's.
+    fn leaf(&self, container: &str) -> String {
+        match self.cgroup_names {
+            CgroupNames::Cgroupfs => container.to_owned(),
+            CgroupNames::Systemd => format!("cri-containerd-{container}.scope"),
+        }
     }
 
     fn config(&self) -> PodSandboxConfig {
@@ -214,6 +241,12 @@ impl Pod {
     #[must_use]
     pub fn cgroup_folder(&self) -> PathBuf {
         self.node.outer_cgroup(&self.spec.cgroup())
+    }
+
+    /// The folder of a container's cgroup, as this process sees it.
+    #[must_use]
+    pub fn container_cgroup_folder(&self, container: &Container) -> PathBuf {
+        self.cgroup_folder().join(self.spec.leaf(container.id()))
     }
 
     /// Creates a container, which does not run yet.

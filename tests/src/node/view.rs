@@ -29,9 +29,13 @@ echo 0 > \"$1/cgroup.procs\"
 exec unshare --mount --cgroup --propagation private sh -c \"$2\" sh \"$3\"";
 
 /// Makes the file systems, says so, and waits for its standard input to end.
+///
+/// The namespaces of other labs are let go of: a mount that is only hidden would keep them.
 const KEEP: &str = "set -e
 files=$1
 umount -R /sys/fs/cgroup
+while mountpoint -q /sys/fs/bpf; do umount /sys/fs/bpf; done
+while mountpoint -q /run/netns; do umount -R /run/netns; done
 mount -t cgroup2 none /sys/fs/cgroup
 mkdir /sys/fs/cgroup/system.slice
 echo 0 > /sys/fs/cgroup/system.slice/cgroup.procs
@@ -66,7 +70,9 @@ pub(super) struct View {
 
 impl View {
     /// Makes the view of a node on the network of `client`.
-    pub(super) fn open(client: &Client) -> Result<Self> {
+    ///
+    /// Programs are looked for in `first`, then where the client looks.
+    pub(super) fn open(client: &Client, first: Option<&Path>) -> Result<Self> {
         let cgroup = Cgroup::create()?;
         let mut command = client.host().enter("sh");
         command.args(["-c", JOIN, "sh"]).arg(cgroup.path()).arg(KEEP).arg(client.files());
@@ -80,7 +86,15 @@ impl View {
             .environment()
             .iter()
             .filter(|(name, _)| ["PATH", "LC_ALL"].contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
+            .map(|(name, value)| match (name.as_str(), first) {
+                ("PATH", Some(first)) => {
+                    let mut path = first.as_os_str().to_owned();
+                    path.push(":");
+                    path.push(value);
+                    (name.clone(), path)
+                }
+                _ => (name.clone(), value.clone()),
+            })
             .collect();
         let pid = keeper.pid();
         Ok(Self { _keeper: Mutex::new(keeper), pid, cgroup, environment })
@@ -109,6 +123,11 @@ impl View {
     /// The root of the view's cgroup tree, as this process sees it.
     pub(super) fn cgroup(&self) -> &Path {
         self.cgroup.path()
+    }
+
+    /// Ends every process on the node; the view is of no use then.
+    pub(super) fn close(&self) -> Result<()> {
+        self.cgroup.remove()
     }
 
     /// Puts `bytes` at `inside`, with permissions `mode`.
