@@ -3,6 +3,7 @@
 //! The way of the data: a [`policy`] says what may be reached. The [`datapath`] enforces it in the
 //! kernel, the [`resolver`] answers names by it, and a [`pod`] joins the two for one process tree.
 //! What was refused and what passed becomes [`events`], with the process named by [`attribution`].
+//! [`netns`] is a pod's network: where its packets leave, and where its questions are heard.
 //! [`run`] does all this for one command; [`doctor`] says what of it this machine allows.
 
 pub mod attribution;
@@ -10,6 +11,7 @@ pub mod cli;
 pub mod datapath;
 pub mod doctor;
 pub mod events;
+pub mod netns;
 pub mod pod;
 pub mod policy;
 pub mod resolver;

@@ -2,12 +2,20 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket,
+    sockopt::ReuseAddr,
+};
 
 #[cfg(test)]
 mod tests;
 
 /// How often a port that is free for one socket and taken for the next is given up for another.
 const ATTEMPTS: usize = 32;
+/// How many connections wait to be accepted, as the standard library has it.
+const BACKLOG: i32 = 128;
 
 /// UDP and TCP sockets of one pod, all on the same port.
 ///
@@ -41,9 +49,19 @@ impl Listener {
     /// Binds UDP and TCP on every one of `addresses`, on `port` or, if that is 0, on one port that
     /// is free on all of them.
     pub fn bind(addresses: &[IpAddr], port: u16) -> io::Result<Self> {
+        Self::bind_prepared(addresses, port, |_socket| Ok(()))
+    }
+
+    /// As [`Self::bind`]; each socket goes through `prepare` before it gets its address, and so before
+    /// anything can reach it.
+    pub fn bind_prepared(
+        addresses: &[IpAddr],
+        port: u16,
+        prepare: impl Fn(BorrowedFd<'_>) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let mut last = io::Error::from(io::ErrorKind::InvalidInput);
         for _ in 0..ATTEMPTS {
-            match Self::bind_once(addresses, port) {
+            match Self::bind_once(addresses, port, &prepare) {
                 Err(error) if port == 0 && error.kind() == io::ErrorKind::AddrInUse => last = error,
                 other => return other,
             }
@@ -51,12 +69,19 @@ impl Listener {
         Err(last)
     }
 
-    fn bind_once(addresses: &[IpAddr], port: u16) -> io::Result<Self> {
+    fn bind_once(
+        addresses: &[IpAddr],
+        port: u16,
+        prepare: &impl Fn(BorrowedFd<'_>) -> io::Result<()>,
+    ) -> io::Result<Self> {
         let mut listener = Self { udp: Vec::new(), tcp: Vec::new(), port };
         for &address in addresses {
-            let udp = UdpSocket::bind(SocketAddr::new(address, listener.port))?;
+            let udp = open(SocketAddr::new(address, listener.port), SockType::Datagram, prepare)?;
+            let udp = UdpSocket::from(udp);
             listener.port = udp.local_addr()?.port();
-            let tcp = TcpListener::bind(SocketAddr::new(address, listener.port))?;
+            let tcp = open(SocketAddr::new(address, listener.port), SockType::Stream, prepare)?;
+            listen(&tcp, Backlog::new(BACKLOG)?)?;
+            let tcp = TcpListener::from(tcp);
             tcp.set_nonblocking(true)?;
             listener.udp.push(udp);
             listener.tcp.push(tcp);
@@ -65,6 +90,13 @@ impl Listener {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         Ok(listener)
+    }
+
+    /// The sockets themselves, for whoever serves them otherwise than this module; those of TCP do not
+    /// block.
+    #[must_use]
+    pub fn into_sockets(self) -> (Vec<UdpSocket>, Vec<TcpListener>) {
+        (self.udp, self.tcp)
     }
 
     /// The port that all sockets share.
@@ -78,4 +110,21 @@ impl Listener {
     pub fn has_v6(&self) -> bool {
         self.udp.iter().any(|socket| socket.local_addr().is_ok_and(|address| address.is_ipv6()))
     }
+}
+
+/// A socket with an address.
+fn open(
+    address: SocketAddr,
+    kind: SockType,
+    prepare: &impl Fn(BorrowedFd<'_>) -> io::Result<()>,
+) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    if kind == SockType::Stream {
+        // Connections of a former listener on the port may still be closing.
+        setsockopt(&socket, ReuseAddr, &true)?;
+    }
+    prepare(socket.as_fd())?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    Ok(socket)
 }

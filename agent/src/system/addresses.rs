@@ -3,6 +3,7 @@
 use std::{io, net::IpAddr, os::fd::OwnedFd};
 
 use nix::{
+    errno::Errno,
     ifaddrs::getifaddrs,
     sys::socket::{
         AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
@@ -28,54 +29,100 @@ pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
-/// A netlink socket that hears of every address that comes or goes.
+/// What an [`AddressChanges`] hears of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Groups {
+    /// Every address that comes or goes.
+    Addresses,
+    /// Addresses, and every interface that comes, goes or changes.
+    LinksAndAddresses,
+}
+
+impl Groups {
+    /// The multicast groups of `rtnetlink(7)`: `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`,
+    /// `RTMGRP_IPV6_IFADDR`.
+    const fn mask(self) -> u32 {
+        match self {
+            Self::Addresses => 0x10 | 0x100,
+            Self::LinksAndAddresses => 0x1 | 0x10 | 0x100,
+        }
+    }
+}
+
+/// A netlink socket that hears of changes in the network namespace in which it was opened.
 #[derive(Debug)]
 pub struct AddressChanges {
     socket: AsyncFd<OwnedFd>,
 }
 
-/// `RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR` (rtnetlink(7)).
-const ADDRESS_GROUPS: u32 = 0x10 | 0x100;
+/// How many messages are taken for one change. Whoever floods the socket keeps nobody longer.
+const MESSAGES_AT_ONCE: usize = 256;
 
 impl AddressChanges {
-    /// Subscribes; needs a tokio runtime.
+    /// Subscribes to the addresses of this namespace; needs a tokio runtime.
     ///
     /// # Errors
     ///
     /// What the system said.
     pub fn subscribe() -> io::Result<Self> {
+        Self::register(Self::open(Groups::Addresses)?)
+    }
+
+    /// Opens the socket in the calling thread's namespace; needs no runtime.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    pub fn open(groups: Groups) -> io::Result<OwnedFd> {
         let socket = socket(
             AddressFamily::Netlink,
             SockType::Raw,
             SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
             SockProtocol::NetlinkRoute,
         )?;
-        bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &NetlinkAddr::new(0, ADDRESS_GROUPS))?;
+        bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &NetlinkAddr::new(0, groups.mask()))?;
+        Ok(socket)
+    }
+
+    /// Waits from now on for what a socket of [`Self::open`] hears; needs a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    pub fn register(socket: OwnedFd) -> io::Result<Self> {
         // SAFETY: the descriptor is owned by the `AsyncFd` and closed only after deregistration.
         let socket = unsafe { AsyncFd::register(socket) }?;
         Ok(Self { socket })
     }
 
-    /// Waits for a change. What changed is read anew by [`own_addresses`].
+    /// Waits for a change and takes what else is there already. What changed is read anew, by
+    /// [`own_addresses`] for one.
     ///
     /// # Errors
     ///
     /// When the socket can no longer be read.
     pub async fn changed(&mut self) -> io::Result<()> {
-        let mut message = [0_u8; 4096];
         loop {
             let mut guard = self.socket.readable().await?;
-            let received = guard.try_io(|socket| {
-                let descriptor = std::os::fd::AsRawFd::as_raw_fd(socket.get_ref());
-                recv(descriptor, &mut message, MsgFlags::empty()).map_err(io::Error::from)
-            });
-            match received {
-                Ok(Ok(_)) => return Ok(()),
-                // Messages were lost: something changed.
-                Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(()),
-                Ok(Err(error)) => return Err(error),
+            match guard.try_io(|socket| drain(socket.get_ref())) {
+                Ok(drained) => return drained,
                 Err(_would_block) => {}
             }
         }
     }
+}
+
+/// Takes all messages, up to a bound. That there is none is an error.
+fn drain(socket: &OwnedFd) -> io::Result<()> {
+    let mut message = [0_u8; 4096];
+    for taken in 0..MESSAGES_AT_ONCE {
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(socket);
+        match recv(descriptor, &mut message, MsgFlags::empty()) {
+            // ENOBUFS: messages were lost, so something changed.
+            Ok(_) | Err(Errno::ENOBUFS) => {}
+            Err(Errno::EAGAIN) if taken > 0 => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
