@@ -5,6 +5,8 @@ pub mod addresses;
 mod client;
 mod host;
 mod netns;
+pub mod pod;
+pub mod question;
 mod wire;
 
 use std::fmt::Write as _;

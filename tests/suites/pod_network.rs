@@ -1,0 +1,459 @@
+//! What the agent does in a pod's network namespace, on real namespaces: the uplink is found, every
+//! question ends at the pod's listener, and nobody outside gets an answer from it.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+use weir::netns::nftables::{self, DnsCapture};
+use weir::netns::uplink::{self, HostSide, PodAddresses, UplinkError};
+use weir::netns::{Netns, changes, listener};
+use weir_tests::exec::{DEFAULT_LIMIT, run};
+use weir_tests::lab::pod::{GATEWAY, INNER, INNER_GATEWAY, POD, Plugin, PodLab, address};
+use weir_tests::lab::question::{
+    LIMIT, OTHER, POD_LISTENER, SILENCE, Transport, answer_tcp, answer_udp, answered, ask, serve,
+};
+use weir_tests::lab::{Host, addresses::FOREIGN};
+
+/// The agent's view of a lab, its host's end being the lab's node.
+fn on_node<T: Send + 'static>(
+    node: &Host,
+    pod: &Host,
+    work: impl FnOnce(&Netns) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let path = pod.netns().path();
+    node.run(async move { work(&Netns::open(&path)?) })?
+}
+
+/// A pod with listener and capture, and who answers there.
+struct Captured {
+    netns: Netns,
+    side: HostSide,
+    capture: DnsCapture,
+    runtime: Runtime,
+}
+
+fn captured(lab: &PodLab) -> Result<Captured> {
+    let side = on_node(&lab.node, &lab.pod, |netns| Ok(uplink::host_side(netns)?))?;
+    side.require_veth()?;
+    let netns = Netns::open(&lab.pod.netns().path())?;
+    let (addresses, entrances) = (side.uplink_addresses(), side.entrances());
+    ensure!(addresses == PodAddresses { v4: Some(POD.v4), v6: Some(POD.v6) }, "{addresses:?}");
+    let listener = listener::open(&netns, addresses, 0, &entrances)?;
+    let capture = capture(addresses, listener.port(), entrances);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let (udp, tcp) = listener.into_sockets();
+    {
+        let _inside = runtime.enter();
+        for socket in udp {
+            socket.set_nonblocking(true)?;
+            runtime.spawn(answer_udp(UdpSocket::from_std(socket)?, POD_LISTENER));
+        }
+        for socket in tcp {
+            runtime.spawn(answer_tcp(TcpListener::from_std(socket)?, POD_LISTENER));
+        }
+    }
+    nftables::install(&netns, &capture)?;
+    Ok(Captured { netns, side, capture, runtime })
+}
+
+fn capture(addresses: PodAddresses, port: u16, entrances: BTreeSet<u32>) -> DnsCapture {
+    DnsCapture {
+        v4: addresses.v4.map(|address| SocketAddrV4::new(address, port)),
+        v6: addresses.v6.map(|address| SocketAddrV6::new(address, port, 0, 0)),
+        entrances,
+    }
+}
+
+fn flush(pod: &Host) -> Result<()> {
+    let mut command = pod.enter("nft");
+    command.args(["flush", "ruleset"]);
+    run(command, DEFAULT_LIMIT)?.expect_code(0)?;
+    Ok(())
+}
+
+fn every_question_ends_at_the_listener(plugin: Plugin) -> Result<()> {
+    let lab = PodLab::new(plugin, "eth0")?;
+    let captured = captured(&lab)?;
+    for is_v6 in [false, true] {
+        for server in [FOREIGN, GATEWAY, POD] {
+            answered(&lab.pod, (address(server, is_v6), 53), Some(POD_LISTENER))?;
+        }
+        for server in [FOREIGN, GATEWAY, POD, INNER_GATEWAY] {
+            answered(&lab.inner, (address(server, is_v6), 53), Some(POD_LISTENER))?;
+        }
+    }
+    // The twin: without the capture nobody answers there.
+    nftables::remove(&captured.netns)?;
+    for host in [&lab.pod, &lab.inner] {
+        answered(host, (FOREIGN.v4, 53), None)?;
+        answered(host, (FOREIGN.v6, 53), None)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn every_question_ends_at_the_listener_behind_a_bridge() -> Result<()> {
+    every_question_ends_at_the_listener(Plugin::Bridge)
+}
+
+#[test]
+fn every_question_ends_at_the_listener_behind_a_ptp_link() -> Result<()> {
+    every_question_ends_at_the_listener(Plugin::Ptp)
+}
+
+#[test]
+fn questions_to_loopback_and_other_ports_are_left_alone() -> Result<()> {
+    let lab = PodLab::new(Plugin::Bridge, "eth0")?;
+    let _captured = captured(&lab)?;
+    let docker = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 11), 53));
+    for host in [&lab.pod, &lab.inner] {
+        for at in [docker, SocketAddr::from((Ipv6Addr::LOCALHOST, 53))] {
+            serve(host, at)?;
+            answered(host, at, Some(OTHER))?;
+        }
+    }
+    let elsewhere = SocketAddr::from((GATEWAY.v4, 5353));
+    serve(&lab.node, elsewhere)?;
+    answered(&lab.pod, elsewhere, Some(OTHER))
+}
+
+#[test]
+fn nobody_outside_is_answered() -> Result<()> {
+    let lab = PodLab::new(Plugin::Bridge, "eth0")?;
+    let captured = captured(&lab)?;
+    let port = captured.capture.v4.context("no IPv4")?.port();
+    // The twin: the way from the neighbour to the pod is open.
+    for is_v6 in [false, true] {
+        let open = SocketAddr::from((address(POD, is_v6), 8053));
+        serve(&lab.pod, open)?;
+        answered(&lab.neighbour, open, Some(OTHER))?;
+        // One that listens on port 53 of the pod is the pod's own affair, and not captured.
+        let own = SocketAddr::from((address(POD, is_v6), 53));
+        serve(&lab.pod, own)?;
+        answered(&lab.neighbour, own, Some(OTHER))?;
+    }
+    let unanswered = || -> Result<()> {
+        for is_v6 in [false, true] {
+            for host in [&lab.neighbour, &lab.node] {
+                answered(host, (address(POD, is_v6), port), None)?;
+            }
+        }
+        Ok(())
+    };
+    unanswered()?;
+    // By the filters on the sockets alone.
+    flush(&lab.pod)?;
+    unanswered()?;
+    for is_v6 in [false, true] {
+        answered(&lab.pod, (address(POD, is_v6), port), Some(POD_LISTENER))?;
+        answered(&lab.inner, (address(POD, is_v6), port), Some(POD_LISTENER))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_table_alone_keeps_outsiders_away() -> Result<()> {
+    let lab = PodLab::new(Plugin::Ptp, "eth0")?;
+    let side = on_node(&lab.node, &lab.pod, |netns| Ok(uplink::host_side(netns)?))?;
+    let netns = Netns::open(&lab.pod.netns().path())?;
+    // Sockets without filters.
+    for is_v6 in [false, true] {
+        serve(&lab.pod, (address(POD, is_v6), 4053).into())?;
+        answered(&lab.neighbour, (address(POD, is_v6), 4053), Some(OTHER))?;
+    }
+    nftables::install(&netns, &capture(side.uplink_addresses(), 4053, side.entrances()))?;
+    for is_v6 in [false, true] {
+        answered(&lab.neighbour, (address(POD, is_v6), 4053), None)?;
+        answered(&lab.pod, (address(POD, is_v6), 4053), Some(OTHER))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_uplink_enslaved_to_a_bridge_stays_an_entrance() -> Result<()> {
+    let lab = PodLab::new(Plugin::Ptp, "eth0")?;
+    lab.pod.netns().links(
+        "link add br7 type bridge\nlink set br7 up\nlink set eth0 master br7\n\
+         link add link br7 name mac7 type macvlan\n\
+         link add veth7 type veth peer name veth8\n",
+    )?;
+    let side = on_node(&lab.node, &lab.pod, |netns| Ok(uplink::host_side(netns)?))?;
+    let mut names = Vec::new();
+    for index in side.entrances() {
+        let name = lab.pod.run(async move { nix::net::if_::if_indextoname(index) })??;
+        names.push(name.to_string_lossy().into_owned());
+    }
+    names.sort();
+    ensure!(names == ["br7", "eth0", "mac7"], "{names:?}");
+    Ok(())
+}
+
+#[test]
+fn installing_again_leaves_no_gap() -> Result<()> {
+    let lab = PodLab::new(Plugin::Bridge, "eth0")?;
+    let captured = captured(&lab)?;
+    ensure!(nftables::is_installed(&captured.netns, &captured.capture)?);
+    let server = SocketAddr::from((FOREIGN.v4, 53));
+    let (done, mut stop) = tokio::sync::oneshot::channel::<()>();
+    let pod = lab.pod.clone();
+    let asking = std::thread::spawn(move || {
+        pod.run(async move {
+            let mut asked = 0_u32;
+            while stop.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty) {
+                let by = ask(server, Transport::Udp, SILENCE).await?;
+                ensure!(by.as_deref() == Some(POD_LISTENER), "question {asked}: {by:?}");
+                asked += 1;
+            }
+            Ok(asked)
+        })?
+    });
+    for _ in 0..200 {
+        nftables::install(&captured.netns, &captured.capture)?;
+    }
+    drop(done);
+    let Ok(asked) = asking.join() else { bail!("the asking thread panicked") };
+    ensure!(asked? > 20);
+    let mut command = lab.pod.enter("nft");
+    command.args(["list", "table", "inet", "weir"]);
+    let text = run(command, DEFAULT_LIMIT)?.expect_code(0)?.stdout;
+    ensure!(text.matches("dnat").count() == 8, "{text}");
+    Ok(())
+}
+
+#[test]
+fn it_is_known_whether_the_capture_is_there() -> Result<()> {
+    let lab = PodLab::new(Plugin::Bridge, "eth0")?;
+    let Captured { netns, capture, side, runtime } = captured(&lab)?;
+    ensure!(nftables::is_installed(&netns, &capture)?);
+    ensure!(!nftables::is_installed(&netns, &DnsCapture { v6: None, ..capture.clone() })?);
+    let mut command = lab.pod.enter("nft");
+    command.args(["flush", "chain", "inet", "weir", "prerouting"]);
+    run(command, DEFAULT_LIMIT)?.expect_code(0)?;
+    ensure!(!nftables::is_installed(&netns, &capture)?);
+    nftables::install(&netns, &capture)?;
+    ensure!(nftables::is_installed(&netns, &capture)?);
+    flush(&lab.pod)?;
+    ensure!(!nftables::is_installed(&netns, &capture)?);
+    nftables::remove(&netns)?;
+    nftables::remove(&netns)?;
+    ensure!(side.uplinks.len() == 1);
+    drop(runtime);
+    Ok(())
+}
+
+/// The chains that Docker makes, by either of iptables' back ends, before the capture and after.
+fn docker_rules(pod: &Host, iptables: &str) -> Result<()> {
+    for rule in [
+        "-N DOCKER",
+        "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+        "-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER",
+        "-A DOCKER -i docker0 -j RETURN",
+        "-A DOCKER ! -i docker0 -p udp --dport 53 -j DNAT --to-destination 172.17.0.2:53",
+        "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE",
+    ] {
+        let mut command = pod.enter(iptables);
+        command.args(["-w", "-t", "nat"]).args(rule.split(' '));
+        run(command, DEFAULT_LIMIT)?.expect_code(0)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn rules_of_docker_are_no_hindrance() -> Result<()> {
+    for iptables in ["iptables-legacy", "iptables-nft"] {
+        for is_first in [true, false] {
+            let lab = PodLab::new(Plugin::Bridge, "eth0")?;
+            if is_first {
+                docker_rules(&lab.pod, iptables)?;
+            }
+            let captured = captured(&lab)?;
+            if !is_first {
+                docker_rules(&lab.pod, iptables)?;
+            }
+            for host in [&lab.pod, &lab.inner] {
+                for server in [FOREIGN.v4, POD.v4] {
+                    answered(host, (server, 53), Some(POD_LISTENER))?;
+                }
+            }
+            nftables::install(&captured.netns, &captured.capture)?;
+            // A published port still leads into the container.
+            serve(&lab.inner, (INNER.v4, 53).into())?;
+            let got = lab.neighbour.run(ask((POD.v4, 53).into(), Transport::Udp, LIMIT))??;
+            ensure!(got.as_deref() == Some(OTHER), "{iptables}: {got:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_uplink_is_found_by_what_it_is() -> Result<()> {
+    let lab = PodLab::new(Plugin::Bridge, "docker7")?;
+    let name = lab.inner.netns().name();
+    lab.pod.netns().links(&format!(
+        "link add eth0 type veth peer name eth1\nlink add eth2 type veth peer name eth9 netns {name}\n\
+         link add eth3 type bridge\naddr add 10.7.0.1/24 dev eth3\naddr add 203.0.113.9/8 dev eth3\n\
+         addr add 10.8.0.1 peer 10.9.0.1/32 dev eth1\n\
+         link add eth4 type bridge\nlink add eth5 type vxlan id 7 dstport 4789 dev docker7\n\
+         link set docker7 alias eth0\n"
+    ))?;
+    // Made in the node, so it leads there: the second of several uplinks.
+    lab.node.netns().links(&format!(
+        "link add second type veth peer name net1 netns {}\n",
+        lab.pod.netns().name()
+    ))?;
+    let side = on_node(&lab.node, &lab.pod, |netns| Ok(uplink::host_side(netns)?))?;
+    let names: Vec<_> =
+        side.uplinks.iter().map(|one| (one.name.as_str(), one.host_name.as_str())).collect();
+    ensure!(names == [("docker7", "veth2"), ("net1", "second")], "{names:?}");
+    for uplink in side.require_veth()? {
+        let host = uplink.host;
+        let name = lab.node.run(async move { nix::net::if_::if_indextoname(host) })??;
+        ensure!(name.to_str()? == uplink.host_name);
+        let inside = uplink.inside;
+        let name = lab.pod.run(async move { nix::net::if_::if_indextoname(inside) })??;
+        ensure!(name.to_str()? == uplink.name);
+    }
+    let networks: Vec<String> = side.own_networks().iter().map(ToString::to_string).collect();
+    for wanted in [
+        "10.7.0.0/24",
+        "10.7.0.1/32",
+        "10.8.0.1/32",
+        "10.9.0.1/32",
+        "172.17.0.0/16",
+        "198.51.100.2/32",
+        "203.0.113.9/32",
+        "2001:db8:10::2/128",
+        "fd00:17::/64",
+        "127.0.0.0/8",
+    ] {
+        ensure!(networks.iter().any(|network| network == wanted), "no {wanted}: {networks:?}");
+    }
+    ensure!(!networks.iter().any(|network| network == "198.51.100.0/24"), "{networks:?}");
+    // What a job calls its own without owning it.
+    ensure!(!networks.iter().any(|network| network == "203.0.0.0/8"), "{networks:?}");
+    Ok(())
+}
+
+#[test]
+fn what_is_not_a_veth_to_this_host_is_an_error() -> Result<()> {
+    let (node, pod) = PodLab::plain(Plugin::Ptp)?;
+    let view = |from: &Host| on_node(from, &pod, |netns| Ok(uplink::host_side(netns)?));
+    // Seen from elsewhere, the veth leads to somebody else.
+    let elsewhere = view(&PodLab::plain(Plugin::Ptp)?.0)?;
+    ensure!(matches!(elsewhere.require_veth(), Err(UplinkError::NoUplink)), "{elsewhere:?}");
+    let name = pod.netns().name();
+    for kind in ["macvlan", "macvtap"] {
+        node.netns().links(&format!(
+            "link add lower type bridge\nlink set lower up\n\
+             link add link lower name net7 netns {name} type {kind}\n"
+        ))?;
+        let side = view(&node)?;
+        let Err(UplinkError::NotVeth { name, kind: found }) = side.require_veth() else {
+            bail!("{side:?}");
+        };
+        ensure!((name.as_str(), found.as_str()) == ("net7", kind));
+        ensure!(side.uplinks.len() == 1);
+        node.netns().links("link delete lower\n")?;
+    }
+    view(&node)?.require_veth()?;
+    let shared = on_node(&pod, &pod, |netns| Ok(uplink::host_side(netns)))?;
+    ensure!(matches!(shared, Err(UplinkError::HostNetwork(_))), "{shared:?}");
+    Ok(())
+}
+
+#[test]
+fn changes_inside_are_heard_outside() -> Result<()> {
+    let (_node, pod) = PodLab::plain(Plugin::Ptp)?;
+    let netns = Netns::open(&pod.netns().path())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut changes = changes::subscribe(&netns)?;
+        ensure!(timeout(SILENCE, changes.changed()).await.is_err());
+        for change in ["link add d7 type bridge\n", "addr add 10.7.0.1/24 dev d7\n"] {
+            pod.netns().links(change)?;
+            timeout(LIMIT, changes.changed()).await.context("nothing heard")??;
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn an_address_under_test_can_be_listened_at() -> Result<()> {
+    let (node, pod) = PodLab::plain(Plugin::Ptp)?;
+    pod.run(async { std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "1") })??;
+    pod.run(async { std::fs::write("/proc/sys/net/ipv6/conf/eth0/dad_transmits", "30") })??;
+    pod.netns()
+        .links("addr del 2001:db8:10::2/128 dev eth0\naddr add 2001:db8:10::2/128 dev eth0\n")?;
+    let bound = pod.run(UdpSocket::bind((POD.v6, 0)))?;
+    ensure!(bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrNotAvailable));
+    let side = on_node(&node, &pod, |netns| Ok(uplink::host_side(netns)?))?;
+    let netns = Netns::open(&pod.netns().path())?;
+    let listener = listener::open(&netns, side.uplink_addresses(), 0, &side.entrances())?;
+    ensure!(listener.has_v6());
+    Ok(())
+}
+
+#[test]
+fn no_thread_changes_its_namespace() -> Result<()> {
+    let (_node, pod) = PodLab::plain(Plugin::Ptp)?;
+    let netns = Netns::open(&pod.netns().path())?;
+    let before = Netns::current()?.id();
+    let inside = netns.enter(|| Netns::current().map(|here| here.id()))??;
+    ensure!(inside == netns.id() && inside != before);
+    ensure!(Netns::current()?.id() == before);
+    Ok(())
+}
+
+#[test]
+fn a_pod_start_costs_little() -> Result<()> {
+    const PODS: usize = 100;
+    let mut rows: [Vec<Duration>; 6] = Default::default();
+    for _ in 0..PODS {
+        let (node, pod) = PodLab::plain(Plugin::Ptp)?;
+        let path = pod.netns().path();
+        let row = node.run(async move {
+            let start = Instant::now();
+            let netns = Netns::open(&path)?;
+            netns.enter(|| ())?;
+            let entered = Instant::now();
+            let side = uplink::host_side(&netns)?;
+            let found = Instant::now();
+            let (addresses, entrances) = (side.uplink_addresses(), side.entrances());
+            let listener = listener::open(&netns, addresses, 0, &entrances)?;
+            let listening = Instant::now();
+            let capture = capture(addresses, listener.port(), entrances);
+            nftables::install(&netns, &capture)?;
+            let end = Instant::now();
+            nftables::install(&netns, &capture)?;
+            anyhow::Ok([
+                entered - start,
+                found - entered,
+                listening - found,
+                end - listening,
+                end - start,
+                end.elapsed(),
+            ])
+        })??;
+        for (list, time) in rows.iter_mut().zip(row) {
+            list.push(time);
+        }
+    }
+    let mut all = Vec::new();
+    for (name, list) in
+        ["open, enter", "uplink", "listener", "install", "all", "again"].iter().zip(&mut rows)
+    {
+        list.sort();
+        let (p50, p99) = (list[PODS / 2], list[PODS * 99 / 100]);
+        println!("{name:12} p50 {p50:?} p99 {p99:?}");
+        all.push(p50);
+    }
+    // Far above what it costs, far below what a pod start may wait for.
+    ensure!(all[4] < Duration::from_millis(50), "{all:?}");
+    Ok(())
+}
