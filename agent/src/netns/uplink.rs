@@ -202,7 +202,7 @@ impl HostSide {
     }
 
     /// Indexes inside by which packets from outside the pod may come in: the ways out, what they
-    /// belong to (a bridge, a bond), and what stands on them (a VLAN, a macvlan, a tunnel).
+    /// belong to (a bridge, a bond), and what stands on them (a VLAN, a macvlan).
     #[must_use]
     pub fn entrances(&self) -> BTreeSet<u32> {
         let mut found: BTreeSet<u32> = self.ways_out().collect();

@@ -6,6 +6,7 @@ mod client;
 mod host;
 mod netns;
 pub mod pod;
+pub mod question;
 mod wire;
 
 use std::fmt::Write as _;

@@ -1,5 +1,6 @@
 //! A node with pods as CNI plug-ins make them, and a Docker-like bridge with a container in a pod.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Result;
@@ -15,22 +16,32 @@ pub enum Plugin {
     Ptp,
 }
 
-const fn pair(v4: [u8; 4], v6: [u16; 8]) -> Pair {
-    let [a, b, c, d] = v4;
-    let [e, f, g, h, i, j, k, l] = v6;
-    Pair { v4: Ipv4Addr::new(a, b, c, d), v6: Ipv6Addr::new(e, f, g, h, i, j, k, l) }
+/// A host of the pods' network.
+const fn outer(host: u8) -> Pair {
+    Pair {
+        v4: Ipv4Addr::new(198, 51, 100, host),
+        v6: Ipv6Addr::new(0x2001, 0xdb8, 0x10, 0, 0, 0, 0, host as u16),
+    }
+}
+
+/// A host of the network in the pod.
+const fn nested(host: u8) -> Pair {
+    Pair {
+        v4: Ipv4Addr::new(172, 17, 0, host),
+        v6: Ipv6Addr::new(0xfd00, 0x17, 0, 0, 0, 0, 0, host as u16),
+    }
 }
 
 /// The node's end of the pods' network.
-pub const GATEWAY: Pair = pair([198, 51, 100, 1], [0x2001, 0xdb8, 0x10, 0, 0, 0, 0, 1]);
+pub const GATEWAY: Pair = outer(1);
 /// The pod that is looked at.
-pub const POD: Pair = pair([198, 51, 100, 2], [0x2001, 0xdb8, 0x10, 0, 0, 0, 0, 2]);
+pub const POD: Pair = outer(2);
 /// Another pod on the same node.
-pub const NEIGHBOUR: Pair = pair([198, 51, 100, 3], [0x2001, 0xdb8, 0x10, 0, 0, 0, 0, 3]);
+pub const NEIGHBOUR: Pair = outer(3);
 /// The bridge in the pod.
-pub const INNER_GATEWAY: Pair = pair([172, 17, 0, 1], [0xfd00, 0x17, 0, 0, 0, 0, 0, 1]);
+pub const INNER_GATEWAY: Pair = nested(1);
 /// The container on that bridge.
-pub const INNER: Pair = pair([172, 17, 0, 2], [0xfd00, 0x17, 0, 0, 0, 0, 0, 2]);
+pub const INNER: Pair = nested(2);
 
 /// A node with two pods, one with a container of its own. Dropping it removes all.
 #[derive(Debug)]
@@ -84,15 +95,16 @@ fn join(node: &Host, pod: &Host, plugin: Plugin, own: Pair, uplink: &str) -> Res
         format!("link add {end} type veth peer name {uplink} netns {name}\nlink set {end} up\n");
     let (v4_bits, v6_bits) = match plugin {
         Plugin::Bridge => {
-            outside += &format!("link set {end} master cni0\n");
+            writeln!(outside, "link set {end} master cni0")?;
             (24, 64)
         }
         Plugin::Ptp => {
-            outside += &format!(
+            writeln!(
+                outside,
                 "addr replace {}/32 dev {end}\naddr replace {}/128 dev {end} nodad\n\
-                 route add {v4}/32 dev {end}\nroute add {v6}/128 dev {end}\n",
+                 route add {v4}/32 dev {end}\nroute add {v6}/128 dev {end}",
                 gateway.v4, gateway.v6
-            );
+            )?;
             (32, 128)
         }
     };
