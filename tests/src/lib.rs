@@ -5,6 +5,7 @@
 //! removed when its owner is dropped (a panic included), and is swept by the next process if its
 //! owner was killed. Nothing here reaches past the namespaces it made.
 
+pub mod agent;
 pub mod bench;
 pub mod demo;
 pub mod dns;

@@ -4,6 +4,7 @@ use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+pub mod agent;
 pub mod doctor;
 pub mod policy;
 pub mod run;
@@ -20,6 +21,8 @@ pub struct Cli {
 enum Command {
     /// Run a command, and all that it starts, under default-deny egress.
     Run(run::RunArgs),
+    /// Enforce the pods of this node.
+    Agent(agent::AgentArgs),
     /// Check and explain profiles.
     Policy(policy::PolicyArgs),
     /// Say what this machine can enforce, and what gets weaker for want of what it lacks.
@@ -37,6 +40,7 @@ pub fn main() -> ExitCode {
     log_to_stderr();
     match Cli::parse().command {
         Command::Run(args) => run::run(args),
+        Command::Agent(args) => agent::run(&args),
         Command::Launch(args) => run::launch(args),
         Command::Policy(args) => {
             policy::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())

@@ -24,7 +24,7 @@ mod tests;
 mod value;
 
 pub use error::ConfigError;
-pub use problem::Problem;
+pub use problem::{Problem, Report};
 
 /// The name of the profile that is built in and denies everything.
 pub const DENY_ALL: &str = "deny-all";

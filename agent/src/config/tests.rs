@@ -289,7 +289,7 @@ fn a_pod_is_selected_by_namespace_and_all_labels() {
 proptest! {
     #[test]
     fn what_is_printed_reads_back(
-        names in proptest::collection::btree_map("[a-z][a-z0-9]{0,8}", "[a-z0-9]{1,4}(/[a-z0-9._]{0,3}[a-z0-9]){0,2}", 0..4),
+        names in proptest::collection::btree_map("[a-z][a-z0-9]{0,8}", "[a-z0-9]{1,4}(/[a-z0-9][a-z0-9._]{0,3}[a-z0-9]){0,2}", 0..4),
         labels in proptest::collection::btree_map("([a-z]{1,5}\\.x/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,5}[A-Za-z0-9])?", "([A-Za-z0-9]([A-Za-z0-9._-]{0,5}[A-Za-z0-9])?)?", 0..4),
         path in "/[ -~äß\u{85}\u{a0}\u{feff}\u{7f}\n\t😀]{1,12}",
         upstreams in proptest::collection::btree_set(any::<(std::net::IpAddr, u16)>(), 0..3),

@@ -133,10 +133,8 @@ impl Agent {
             left: Some(left),
         };
         let containerd = &config.containerd;
-        let mut watcher = watch(WatchSettings::new(
-            containerd.socket.clone(),
-            containerd.namespace.clone(),
-        ));
+        let mut watcher =
+            watch(WatchSettings::new(containerd.socket.clone(), containerd.namespace.clone()));
         tracing::info!("the programs are loaded");
         loop {
             tokio::select! {
@@ -206,7 +204,8 @@ impl Agent {
     fn see(&mut self, sandbox: Sandbox, received: Instant) {
         // What an earlier agent enforced is never let go, whatever is selected now.
         let pinned = self.enforcer.pins.of(&sandbox.id).exists();
-        if self.pods.contains_key(&sandbox.id) || !(pinned || self.config.select.matches(&sandbox)) {
+        if self.pods.contains_key(&sandbox.id) || !(pinned || self.config.select.matches(&sandbox))
+        {
             return;
         }
         self.transitions.enter(&sandbox, Phase::Seen);
@@ -342,7 +341,10 @@ impl Agent {
                 enforced.replace(&self.bundle.profile_for(&known.sandbox));
             }
         }
-        tracing::info!(bundle = self.bundle.digest(), "the policies were read again and are in force");
+        tracing::info!(
+            bundle = self.bundle.digest(),
+            "the policies were read again and are in force"
+        );
     }
 
     /// Waits for what is half done. Everything that is enforced stays so.

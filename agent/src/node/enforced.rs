@@ -103,13 +103,11 @@ impl Enforced {
         if guarded.ended {
             return Ok(());
         }
-        let known: BTreeSet<u32> =
-            guarded.attachments.iter().map(WireAttachment::device).collect();
+        let known: BTreeSet<u32> = guarded.attachments.iter().map(WireAttachment::device).collect();
         for uplink in host_side.uplinks.iter().filter(|uplink| !known.contains(&uplink.host)) {
             let slot = self.pod.slot().number();
             let datapath = self.pod.datapath();
-            let attached =
-                datapath.attach_wire(uplink.host, slot, Some(&self.folder), wire.how)?;
+            let attached = datapath.attach_wire(uplink.host, slot, Some(&self.folder), wire.how)?;
             guarded.attachments.push(attached);
         }
         if guarded.surroundings != surroundings {

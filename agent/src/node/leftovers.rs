@@ -1,10 +1,6 @@
 //! What earlier agents left of pods that have ended since.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::Path,
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use super::{
     enforce::Enforcer,

@@ -30,9 +30,9 @@ impl SlotPool {
         // One is held by the thread that waits to hand it over.
         let (sender, ready) = sync_channel(READY - 1);
         let datapath = Arc::clone(datapath);
-        thread::Builder::new().name("weir-slots".to_owned()).spawn(move || {
-            while sender.send(datapath.prepare_slot(limits)).is_ok() {}
-        })?;
+        thread::Builder::new()
+            .name("weir-slots".to_owned())
+            .spawn(move || while sender.send(datapath.prepare_slot(limits)).is_ok() {})?;
         Ok(Self { ready: Mutex::new(ready) })
     }
 

@@ -2,11 +2,7 @@
 
 use std::{io, net::IpAddr};
 
-use crate::{
-    netns::uplink::HostSide,
-    pod::Surroundings,
-    system::addresses::own_addresses,
-};
+use crate::{netns::uplink::HostSide, pod::Surroundings, system::addresses::own_addresses};
 
 /// For a pod with a network namespace of its own.
 pub(super) fn of_pod(host_side: &HostSide) -> io::Result<Surroundings> {

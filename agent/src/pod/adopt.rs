@@ -32,7 +32,9 @@ impl EnforcedPod {
                 rule: entry.rule,
                 expires: expiry(entry),
             });
-            match explained.into_iter().find(|allowed| rule_of(&profile, &endpoint, allowed).is_some())
+            match explained
+                .into_iter()
+                .find(|allowed| rule_of(&profile, &endpoint, allowed).is_some())
             {
                 Some(allowed) => state.table.insert(endpoint, allowed),
                 None => unexplained.push(endpoint),

@@ -28,7 +28,10 @@ use crate::{
     policy::Profile,
 };
 
-use self::{hosts::HostMemory, journal::Journal, records::Recorder, rules::ProfileHistory, table::AllowTable};
+use self::{
+    hosts::HostMemory, journal::Journal, records::Recorder, rules::ProfileHistory,
+    table::AllowTable,
+};
 
 /// Where the pod's listener can be reached from inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

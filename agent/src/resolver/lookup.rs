@@ -30,6 +30,12 @@ pub struct Resolver {
     upstream_slots: Semaphore,
 }
 
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolver").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
 impl Resolver {
     /// A resolver with an empty cache. It starts nothing by itself.
     #[must_use]

@@ -189,13 +189,13 @@ impl Started {
 
     /// The records so far.
     pub fn events(&self) -> Result<Vec<Event>> {
-        read_events(&self.files.0)
+        events(&self.files.0)
     }
 
     /// Waits for the end, at most `limit`.
     pub fn finish(self, limit: Duration) -> Result<Outcome> {
         let output = self.process.finish(limit)?;
-        let events = read_events(&self.files.0)?;
+        let events = events(&self.files.0)?;
         let suggestion = std::fs::read_to_string(&self.files.1).ok();
         Ok(Outcome { output, events, suggestion })
     }
@@ -229,7 +229,7 @@ impl Outcome {
 }
 
 /// Every line of `path` as a validated record; no file is no record.
-fn read_events(path: &Path) -> Result<Vec<Event>> {
+pub(crate) fn events(path: &Path) -> Result<Vec<Event>> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     // A line without its end is still being written.
     let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);

@@ -1,0 +1,133 @@
+//! Runs the built `weir agent` on a node of the lab.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+
+use crate::exec::{self, DEFAULT_LIMIT, Output, Running};
+use crate::lab::addresses;
+use crate::node::Node;
+use crate::weir::{self, Event};
+
+/// Where the agent's files are on the node.
+const CONFIG: &str = "/run/weir-config/config.yaml";
+const POLICY: &str = "/run/weir-config/policy";
+const EVENTS: &str = "/run/weir-config/events.jsonl";
+
+/// What an agent is to be started with.
+#[derive(Clone, Debug, Default)]
+pub struct AgentSpec {
+    profiles: BTreeMap<String, String>,
+    namespaces: BTreeMap<String, String>,
+    lines: String,
+}
+
+impl AgentSpec {
+    /// Pods of `namespace` get this profile ([`crate::profile`]); it selects the namespace too.
+    #[must_use]
+    pub fn namespace(mut self, namespace: &str, profile: &str) -> Self {
+        let name = format!("lab/{namespace}");
+        self.profiles.insert(namespace.to_owned(), profile.replace("lab/test", &name));
+        self.namespaces.insert(namespace.to_owned(), name);
+        self
+    }
+
+    /// With more lines of configuration.
+    #[must_use]
+    pub fn config(mut self, lines: &str) -> Self {
+        self.lines.push_str(lines);
+        self.lines.push('\n');
+        self
+    }
+
+    /// Writes the configuration and the profiles to the node.
+    pub fn write(&self, node: &Node) -> Result<()> {
+        let policy = node.path(POLICY);
+        fs::create_dir_all(&policy).context("making the folder of the profiles")?;
+        for (namespace, text) in &self.profiles {
+            fs::write(policy.join(format!("{namespace}.yaml")), text)
+                .context("writing a profile")?;
+        }
+        let selected: Vec<&str> = self.namespaces.keys().map(String::as_str).collect();
+        let named: Vec<String> = self
+            .namespaces
+            .iter()
+            .map(|(namespace, profile)| format!("{namespace}: {profile}"))
+            .collect();
+        let text = format!(
+            "policy: {{ dir: {POLICY}, default: deny-all, namespaces: {{ {} }} }}\n\
+             select: {{ namespaces: [{}] }}\n\
+             dns: {{ upstreams: [\"{}\"] }}\n\
+             events: {{ stdout: false, file: {EVENTS} }}\n{}",
+            named.join(", "),
+            selected.join(", "),
+            addresses::RESOLVER.v4,
+            self.lines,
+        );
+        fs::write(node.path(CONFIG), text).context("writing the agent's configuration")
+    }
+
+    /// Starts an agent on the node, and returns once it has been through all that runs there.
+    pub fn start(&self, node: &Node) -> Result<Agent> {
+        self.write(node)?;
+        let agent = Agent::spawn(node)?;
+        agent.wait_for("reconciled")?;
+        Ok(agent)
+    }
+}
+
+/// An agent under way. Dropped, it is killed; what it enforced stays, as it would on a real node.
+#[derive(Debug)]
+pub struct Agent {
+    process: Running,
+    events: PathBuf,
+}
+
+impl Agent {
+    /// Starts an agent with what [`AgentSpec::write`] wrote, and does not wait for it.
+    pub fn spawn(node: &Node) -> Result<Self> {
+        let mut command = node.command("sh");
+        // The log is read line by line from standard output; records go to their file.
+        command
+            .args(["-c", "exec \"$0\" agent --config \"$1\" 2>&1"])
+            .arg(weir::binary()?)
+            .arg(CONFIG)
+            .env("WEIR_LOG", "weir=info");
+        let process = exec::spawn_as(command, "weir agent".to_owned())?;
+        Ok(Self { process, events: node.path(EVENTS) })
+    }
+
+    /// Waits for a line of its log that contains `text`.
+    pub fn wait_for(&self, text: &str) -> Result<String> {
+        self.process.wait_for_line(DEFAULT_LIMIT, |line| line.contains(text))
+    }
+
+    /// Its process.
+    #[must_use]
+    pub const fn process(&self) -> &Running {
+        &self.process
+    }
+
+    /// Every record so far, each validated against the schema.
+    pub fn events(&self) -> Result<Vec<Event>> {
+        weir::events(&self.events)
+    }
+
+    /// Kills it at once.
+    pub fn kill(self) -> Result<()> {
+        self.process.signal(Signal::SIGKILL)?;
+        self.process.finish(DEFAULT_LIMIT).map(drop)
+    }
+
+    /// Tells it to end, and returns what it said.
+    pub fn stop(self) -> Result<Output> {
+        self.process.signal(Signal::SIGTERM)?;
+        let output = self.process.finish(Duration::from_secs(20))?;
+        ensure!(output.code == 0, "{}", output.describe());
+        Ok(output)
+    }
+}
