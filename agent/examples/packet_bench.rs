@@ -1,4 +1,4 @@
-//! Times the egress program on one packet of each kind, for `cargo xtask bench`.
+//! Times the programs of both layers on one packet of each kind, for `cargo xtask bench`.
 //!
 //! `packet_bench DEVICE ROUNDS` prints one JSON line per round: nanoseconds per packet of a program
 //! that only lets pass (`plain`), and of weir's for each case. DEVICE is a network device, not the
@@ -19,6 +19,8 @@ const REPEAT: u32 = 1_000_000;
 /// The slot that the first prepared pod gets.
 const FIRST_SLOT: u32 = 1;
 const PORT: u16 = 443;
+/// `TC_ACT_UNSPEC`: the packet passes on to whoever comes next.
+const TC_NEXT: u32 = u32::MAX;
 
 /// In the allow map of every pod here, however small.
 const ALLOWED_V4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 7);
@@ -34,7 +36,7 @@ struct Bench {
 
 impl Bench {
     /// A pod that allows `entries` endpoints and one network.
-    fn new(sockets: Sockets, entries: u32) -> anyhow::Result<Self> {
+    fn new(sockets: Sockets, entries: u32, device: u32) -> anyhow::Result<Self> {
         let options = LoadOptions { slot_without_cgroup: FIRST_SLOT, sockets };
         let (datapath, _ring) = Datapath::load_with(options, None)?;
         let limits = PodLimits::default();
@@ -64,7 +66,14 @@ impl Bench {
             refusing_rule: 0,
         };
         datapath.set_state(&slot, &state)?;
+        datapath.guard_unattached(device, slot.number())?;
         Ok(Self { datapath, _slot: slot })
+    }
+
+    /// The same pod, its second layer on the device that the packets are said to come in by.
+    fn time_wire(&self, frame: Frame<'_>) -> anyhow::Result<u128> {
+        let timing = self.datapath.measure_wire(frame, REPEAT).context("running weir_wire")?;
+        checked(timing, TC_NEXT)
     }
 
     fn time(&self, frame: Frame<'_>, passes: bool) -> anyhow::Result<u128> {
@@ -119,9 +128,10 @@ fn main() -> anyhow::Result<()> {
         .with_context(|| format!("looking for the device {device}"))?;
 
     let plain = Baseline::load().context("loading the program that lets pass")?;
-    let admitted = Bench::new(Sockets::Admitted, 10)?;
-    let few = Bench::new(Sockets::Made, 10)?;
-    let many = Bench::new(Sockets::Made, 65_536)?;
+    let admitted = Bench::new(Sockets::Admitted, 10, ifindex)?;
+    let few = Bench::new(Sockets::Made, 10, ifindex)?;
+    let many = Bench::new(Sockets::Made, 65_536, ifindex)?;
+    let strangers = Bench::new(Sockets::AsTheyAre, 10, ifindex)?;
     let [v4, v6, network, refused] =
         [ALLOWED_V4.into(), ALLOWED_V6.into(), IN_NETWORK.into(), REFUSED.into()].map(frame);
     let on = |bytes| Frame { bytes, ifindex };
@@ -136,6 +146,9 @@ fn main() -> anyhow::Result<()> {
             "allowed_v6": few.time(on(&v6), true)?,
             "allowed_of_many": many.time(on(&v4), true)?,
             "network": few.time(on(&network), true)?,
+            "wire_admitted_v4": admitted.time_wire(on(&v4))?,
+            "wire_allowed_v4": few.time_wire(on(&v4))?,
+            "wire_stranger_v4": strangers.time_wire(on(&v4))?,
             "refused": few.time(on(&refused), false)?,
         });
         writeln!(out, "{line}")?;

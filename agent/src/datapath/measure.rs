@@ -13,7 +13,7 @@ use std::{
 use aya::programs::Program;
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_type};
 
-use super::{attach::lock, object::Datapath, syscall::bpf};
+use super::{attach::lock, error::DatapathError, object::Datapath, syscall::bpf};
 
 /// `r0 = 1; exit`, as the kernel's 8-byte instructions (RFC 9669 §3).
 const PASS: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 1, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
@@ -91,6 +91,17 @@ impl Datapath {
 }
 
 impl Datapath {
+    /// Makes a device's packets those of a slot, without attaching anything to it: for [`Self::measure_wire`].
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn guard_unattached(&self, device: u32, slot: u32) -> Result<(), DatapathError> {
+        let mut tables = lock(&self.tables);
+        let told = tables.wires.insert(device, slot, 0);
+        told.map_err(DatapathError::map("telling the second layer its slot"))
+    }
+
     /// Runs the program of the second layer `repeat` times, on a packet that comes in by a device whose slot
     /// is known.
     ///

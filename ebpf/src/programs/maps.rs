@@ -117,7 +117,7 @@ pub(crate) static CHOOSES_ERRNO: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static SLOT_WITHOUT_CGROUP: Global<u32> = Global::new(0);
 
-/// What the egress program takes every socket for: 0, what it is; [`MADE`]; [`ADMITTED`]. For the
+/// What the programs that see packets take every socket for: 0, what it is; [`MADE`]; [`ADMITTED`]. For the
 /// benchmark alone: the socket of `BPF_PROG_TEST_RUN` passes no other hook.
 #[unsafe(no_mangle)]
 pub(crate) static SOCKETS: Global<u32> = Global::new(0);

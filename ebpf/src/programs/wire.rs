@@ -22,7 +22,7 @@ use crate::{
     account::{self, Amount},
     egress::any_socket,
     headers::{self, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETHERNET_BYTES, Start},
-    maps::{CurrentPod, FLOWS, TAGS, WIRE_FLOWS, WIRES},
+    maps::{self, CurrentPod, FLOWS, SOCKETS, TAGS, WIRE_FLOWS, WIRES},
     peer,
 };
 
@@ -64,7 +64,7 @@ pub(crate) fn weir_wire(ctx: TcContext) -> i32 {
     let socket = any_socket(skb);
     let tag = match socket {
         // SAFETY: a socket that the kernel handed out for this run.
-        Some(socket) => unsafe { TAGS.of(socket, false) },
+        Some(socket) => unsafe { TAGS.of(socket, SOCKETS.load() >= maps::MADE) },
         None => None,
     };
     // SAFETY: the kernel returned it for this run; its flags are set by whole words.
@@ -83,9 +83,7 @@ fn judge(
 ) -> i32 {
     let to = packet.destination;
     let admitted = match (&tag, socket) {
-        (Some(tag), Some(socket)) => {
-            tag.generation == pod.state.generation && peer::receives(socket, tag, packet)
-        }
+        (Some(tag), Some(socket)) => is_admitted(pod, tag, socket, packet),
         _ => false,
     };
     let key = WireKey { source: packet.source, destination: to };
@@ -122,6 +120,16 @@ fn judge(
     }
     let tag = tag.as_deref().unwrap_or(&SocketTag::UNKNOWN);
     if account::refused(pod, tag, to, verdict.reason, hard, amount) { PASS } else { DROP }
+}
+
+/// Whether the packet's socket was admitted under the current policy, to where the packet goes.
+#[inline(always)]
+fn is_admitted(pod: &CurrentPod, tag: &SocketTag, socket: *mut bpf_sock, packet: &Packet) -> bool {
+    let receives = peer::receives(socket, tag, packet);
+    if SOCKETS.load() == maps::ADMITTED {
+        return true;
+    }
+    receives && tag.generation == pod.state.generation
 }
 
 /// The pod behind the device that the packet came in by.
