@@ -6,11 +6,14 @@
 //! [`run`] does all this for one command; [`doctor`] says what of it this machine allows.
 
 pub mod attribution;
+pub mod bundle;
 pub mod cli;
+pub mod config;
 pub mod containerd;
 pub mod datapath;
 pub mod doctor;
 pub mod events;
+pub mod health;
 pub mod pod;
 pub mod policy;
 pub mod resolver;

@@ -28,6 +28,8 @@ pub use client::ClientError;
 pub use container::{Container, ContainerError};
 pub use id::{ContainerId, IdError, SandboxId};
 pub use network::{Network, NetworkError};
+#[cfg(test)]
+pub(crate) use sandbox::sandbox_in;
 pub use sandbox::{PodName, Sandbox, SandboxError};
 pub use session::{Change, Listing, Unreadable};
 pub use state::{ContainerdState, Phase};

@@ -137,3 +137,25 @@ fn created(record: &Record) -> SystemTime {
     let nanoseconds = u32::try_from(stamp.nanos).unwrap_or_default().min(999_999_999);
     UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds)).unwrap_or(UNIX_EPOCH)
 }
+
+/// A sandbox of a pod in a namespace, for tests of those who select by it.
+#[cfg(test)]
+pub(crate) fn sandbox_in(namespace: &str) -> Sandbox {
+    let id = SandboxId::new("5b1a").expect("an id");
+    let cgroup = CgroupPath::of_pod("/pod1/5b1a", "5b1a", "/pod1", "1").expect("a pod's cgroup");
+    Sandbox {
+        id,
+        pod: PodName {
+            namespace: namespace.to_owned(),
+            name: "job".to_owned(),
+            uid: "1".to_owned(),
+        },
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        attempt: 0,
+        cgroup,
+        network: Network::Host,
+        pid: 1,
+        created: UNIX_EPOCH,
+    }
+}

@@ -216,7 +216,8 @@ impl Profile {
     }
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// `sha256:` and the hex digest of bytes.
+pub(crate) fn digest(bytes: &[u8]) -> String {
     use sha2::Digest as _;
     use std::fmt::Write as _;
     let mut text = String::from("sha256:");

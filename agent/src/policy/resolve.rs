@@ -85,7 +85,7 @@ fn profile_name(Text { text, span }: &Text<'_>, problems: &mut Problems) -> Stri
 }
 
 /// Whether text can be `metadata.name`.
-pub(super) fn is_profile_name(text: &str) -> bool {
+pub(crate) fn is_profile_name(text: &str) -> bool {
     let edge =
         |byte: Option<u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let is_part = |part: &str| {

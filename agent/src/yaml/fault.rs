@@ -54,6 +54,16 @@ pub enum Fault {
         /// Where it was given first.
         first_line: usize,
     },
+    /// A key of the user's given twice in one map.
+    #[error("duplicate key `{key}` in {place}; it was first given in line {first_line}")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+        /// The map it stands in.
+        place: String,
+        /// Where it was given first.
+        first_line: usize,
+    },
     /// A key that must be there is not.
     #[error("missing field `{field}` in {place}")]
     MissingField {

@@ -2,6 +2,9 @@
 //!
 //! What is wrong is reported and the rest is still read.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use super::diagnostic::{Problems, Span, shown};
 use super::fault::Fault;
 use super::nearest::nearest;
@@ -80,6 +83,37 @@ pub(crate) fn list<'a>(
             Vec::new()
         }
     }
+}
+
+/// The entries of a map whose keys are the user's; reports repeated ones and what is no map.
+pub(crate) fn entries<'a>(
+    node: Node<'a>,
+    what: &str,
+    problems: &mut Problems<impl From<Fault>>,
+) -> Vec<(Text<'a>, Node<'a>)> {
+    let pairs = match node.value {
+        Value::Map(pairs) => pairs,
+        other => {
+            let (what, found) = (what.to_owned(), describe(&other));
+            problems.push(node.span, Fault::WrongType { what, expected: "a map", found });
+            return Vec::new();
+        }
+    };
+    let mut lines = HashMap::new();
+    let mut entries = Vec::new();
+    for (Key { text, span }, node) in pairs {
+        match lines.entry(text.clone()) {
+            Entry::Vacant(free) => {
+                free.insert(span.line);
+                entries.push((Text { text, span }, node));
+            }
+            Entry::Occupied(first) => {
+                let (key, place, first_line) = (shown(&text), what.to_owned(), *first.get());
+                problems.push(span, Fault::DuplicateKey { key, place, first_line });
+            }
+        }
+    }
+    entries
 }
 
 /// The texts of a list.

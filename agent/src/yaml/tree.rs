@@ -55,6 +55,13 @@ impl Scalar<'_> {
     }
 }
 
+impl Node<'_> {
+    /// YAML's null.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
+    }
+}
+
 /// Reads the one document of `text`, or `None` if it is empty; the first violation of the grammar ends the
 /// reading. `what` names in messages what a file holds.
 pub(crate) fn parse<'a>(
