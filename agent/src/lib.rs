@@ -10,6 +10,7 @@ pub mod bundle;
 pub mod cli;
 pub mod config;
 pub mod containerd;
+pub mod control;
 pub mod datapath;
 pub mod doctor;
 pub mod events;
