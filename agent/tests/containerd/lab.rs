@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use containerd_client::Client;
 use containerd_client::services::v1 as api;
-use containerd_client::tonic::Request;
+use containerd_client::tonic::{Request, metadata::MetadataValue};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -23,7 +23,6 @@ use weir::system::cgroup;
 
 /// A bound on everything that waits.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-const NAMESPACE: &str = "k8s.io";
 /// The mounts and the process namespace of the lab.
 ///
 /// The runtime and its shims keep their state in /run, by container id and not by containerd.
@@ -63,12 +62,10 @@ impl Lab {
         fs::copy("/bin/busybox", bin.join("busybox")).context("package busybox-static")?;
         symlink("busybox", bin.join("sleep"))?;
         let config = format!(
-            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-             [grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n",
-            lab.path("root"),
-            lab.path("state"),
-            lab.socket(),
-            lab.path("ttrpc.sock"),
+            "version = 2\nroot = '{folder}/root'\nstate = '{folder}/state'\n\
+             disabled_plugins = ['io.containerd.grpc.v1.cri']\n\
+             [grpc]\naddress = '{folder}/containerd.sock'\n[ttrpc]\naddress = '{folder}/ttrpc.sock'\n",
+            folder = lab.folder.path().display(),
         );
         fs::write(lab.path("config.toml"), config)?;
         Ok(lab)
@@ -225,14 +222,15 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        // nsenter stops when containerd is stopped, and would never reap it; a namespace ends only when all
+        // its processes are reaped.
+        if let Some((mut nsenter, _)) = self.containerd.take() {
+            nsenter.kill().unwrap_or_default();
+            nsenter.wait().map(drop).unwrap_or_default();
+        }
         // The first process takes all others with it.
         kill(self.init, Signal::SIGKILL).unwrap_or_default();
         self.nursery.wait().map(drop).unwrap_or_default();
-        if let Some((mut child, _)) = self.containerd.take() {
-            // nsenter stops when its child is stopped, and stays so.
-            child.kill().unwrap_or_default();
-            child.wait().map(drop).unwrap_or_default();
-        }
         if let Ok(root) = cgroup::root() {
             let folder = root.join(&self.cgroup);
             if folder.exists() {
@@ -246,7 +244,7 @@ impl Drop for Lab {
 /// A request in the lab's namespace of containerd's.
 fn request<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.metadata_mut().insert("containerd-namespace", NAMESPACE.parse().expect("ascii"));
+    request.metadata_mut().insert("containerd-namespace", MetadataValue::from_static("k8s.io"));
     request
 }
 
