@@ -153,7 +153,7 @@ fn section(name: &str, keys: &[Line]) -> String {
     let mut text = format!("{name}:\n");
     for (name, value, comment) in keys {
         // Writing to a String cannot fail.
-        let _infallible = write!(text, "  {}", key(name, value, comment));
+        let _infallible = text.write_str(&key(&format!("  {name}"), value, comment));
     }
     text
 }

@@ -1,6 +1,6 @@
 //! The control socket: how `weir pods` asks the agent. Root only.
 //!
-//! One connection is one question: a line of JSON there, a line of JSON back ([`protocol`]). The socket's
+//! One connection is one question: a line of JSON there, a line of JSON back (`protocol`). The socket's
 //! folder and mode keep others out, and the kernel tells who asks.
 
 mod client;

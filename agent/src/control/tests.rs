@@ -1,3 +1,5 @@
+//! The socket, what is said over it, and how it is shown.
+
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};

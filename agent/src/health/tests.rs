@@ -1,3 +1,5 @@
+//! The server as a probe sees it, and as a hostile client does.
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The switches of `weir agent` that enforce nothing.
+
 use std::fs;
 
 use clap::Parser as _;
