@@ -4,17 +4,19 @@
 //! kernel, the [`resolver`] answers names by it, and a [`pod`] joins the two for one process tree.
 //! What was refused and what passed becomes [`events`], with the process named by [`attribution`].
 //! [`netns`] is a pod's network: where its packets leave, and where its questions are heard.
-//! [`node`] does all this for the pods that [`containerd`] starts, by [`config`] and the profiles of a
-//! [`bundle`]; [`run`] does it for one command; [`doctor`] says what of it this machine allows.
+//! [`node`] does all this for the pods that [`containerd`] starts, by its [`config`] and a [`bundle`] of
+//! profiles, and tells of it by [`control`] and [`health`]; [`run`] does it for one command; [`doctor`] says what of it this machine allows.
 
 pub mod attribution;
 pub mod bundle;
 pub mod cli;
 pub mod config;
 pub mod containerd;
+pub mod control;
 pub mod datapath;
 pub mod doctor;
 pub mod events;
+pub mod health;
 pub mod netns;
 pub mod node;
 pub mod pod;

@@ -27,6 +27,9 @@ pub struct AgentSpec {
 }
 
 impl AgentSpec {
+    /// Where [`Self::write`] puts the configuration on the node.
+    pub const CONFIG: &str = CONFIG;
+
     /// Pods of `namespace` get this profile ([`crate::profile`]); it selects the namespace too.
     #[must_use]
     pub fn namespace(mut self, namespace: &str, profile: &str) -> Self {
@@ -115,6 +118,14 @@ impl Agent {
     /// Every record so far, each validated against the schema.
     pub fn events(&self) -> Result<Vec<Event>> {
         weir::events(&self.events)
+    }
+
+    /// What `weir pods --json` tells on the node.
+    pub fn pods(node: &Node) -> Result<serde_json::Value> {
+        let mut command = node.command(weir::binary()?);
+        command.args(["pods", "--json"]);
+        let output = exec::run(command, DEFAULT_LIMIT)?.expect_code(0)?;
+        serde_json::from_str(&output.stdout).context("parsing what weir pods tells")
     }
 
     /// Kills it at once.

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use weir_tests::agent::{Agent, AgentSpec};
+use weir_tests::exec;
 use weir_tests::lab::{Lab, addresses};
 use weir_tests::node::{Cni, ContainerSpec, Image, Node, Options, Pod, PodSpec};
 use weir_tests::profile::Profile;
@@ -82,16 +83,35 @@ fn kubelets_order(options: &Options) -> Result<()> {
     let seen = watch.take()?;
     ensure!(seen.is_empty(), "the attacker saw {seen:?}");
     let uid = pod.spec().uid.clone();
+    tells_of(&world.node, &uid)?;
     let events = agent.events()?;
     let refused = events.iter().find(|event| {
         event.kind() == "violation"
             && event.text("/destination/ip") == addresses::ATTACKER.v4.to_string()
     });
-    let Some(refused) = refused else { anyhow::bail!("no violation in {events:?}") };
+    let Some(refused) = refused else { bail!("no violation in {events:?}") };
     ensure!(refused.comm() == "nc" && refused.text("/pod/uid") == uid, "{refused}");
     pod.remove()?;
     agent.wait_for("phase=\"gone\"")?;
     agent.stop()?;
+    Ok(())
+}
+
+/// What a person on the node sees of a pod: `weir pods`, and readiness.
+fn tells_of(node: &Node, uid: &str) -> Result<()> {
+    let pods = Agent::pods(node)?;
+    let pod = pods.as_array().and_then(|pods| pods.iter().find(|pod| pod["uid"] == uid));
+    let Some(pod) = pod else { bail!("no pod {uid} in {pods}") };
+    ensure!(pod["state"] == "enforcing" && pod["profile"] == "lab/ci", "{pod}");
+    ensure!(pod["mode"] == "block" && pod["namespace"] == "ci", "{pod}");
+    let number = |key: &str| pod[key].as_u64().unwrap_or_default();
+    ensure!(number("allow_entries") >= 1 && number("allowed") >= 1, "{pod}");
+    ensure!(number("refused") >= 2 && number("lost") == 0, "{pod}");
+    for path in ["healthz", "readyz"] {
+        let mut curl = node.command("curl");
+        curl.args(["-sS", "--fail-with-body", &format!("http://127.0.0.1:9411/{path}")]);
+        exec::run(curl, LIMIT)?.expect_code(0)?;
+    }
     Ok(())
 }
 

@@ -1,3 +1,5 @@
+//! Bundles from folders, good and bad.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::UNIX_EPOCH;

@@ -3,9 +3,13 @@
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+
+use crate::config::LogFormat;
 
 pub mod agent;
 pub mod doctor;
+pub mod pods;
 pub mod policy;
 pub mod run;
 
@@ -21,8 +25,10 @@ pub struct Cli {
 enum Command {
     /// Run a command, and all that it starts, under default-deny egress.
     Run(run::RunArgs),
-    /// Enforce the pods of this node.
+    /// Enforce the CI pods of this node.
     Agent(agent::AgentArgs),
+    /// List the pods that the agent of this node enforces.
+    Pods(pods::PodsArgs),
     /// Check and explain profiles.
     Policy(policy::PolicyArgs),
     /// Say what this machine can enforce, and what gets weaker for want of what it lacks.
@@ -37,10 +43,20 @@ enum Command {
 /// Reads the arguments of the process and does what they say.
 #[must_use]
 pub fn main() -> ExitCode {
-    log_to_stderr();
-    match Cli::parse().command {
+    let command = Cli::parse().command;
+    // The agent's configuration says how it logs.
+    if !matches!(command, Command::Agent(_)) {
+        log_to_stderr(LogFormat::Text, LevelFilter::WARN);
+    }
+    match command {
+        Command::Agent(args) => {
+            // Not locked: the agent logs from many threads for as long as it runs.
+            agent::run(&args, &mut std::io::stdout(), &mut std::io::stderr())
+        }
+        Command::Pods(args) => {
+            pods::run(args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+        }
         Command::Run(args) => run::run(args),
-        Command::Agent(args) => agent::run(&args),
         Command::Launch(args) => run::launch(args),
         Command::Policy(args) => {
             policy::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
@@ -54,16 +70,16 @@ pub fn main() -> ExitCode {
 
 /// What weir says of its own working goes to standard error; `WEIR_LOG` chooses how much, in the form of
 /// tracing's filters (`WEIR_LOG=weir=debug`).
-fn log_to_stderr() {
+fn log_to_stderr(format: LogFormat, level: LevelFilter) {
     let filter = tracing_subscriber::EnvFilter::builder()
-        .with_default_directive(tracing::level_filters::LevelFilter::WARN.into())
+        .with_default_directive(level.into())
         .with_env_var("WEIR_LOG")
         .from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().init(),
+    }
 }
 
 fn schema() -> ExitCode {

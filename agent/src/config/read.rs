@@ -185,14 +185,13 @@ impl Reader<'_> {
         let what = "`log.format`";
         let Some(word) = text(field.node, what, self.0) else { return };
         let formats = [LogFormat::Text, LogFormat::Json];
-        match formats.into_iter().find(|format| format.as_str() == word.text) {
-            Some(format) => config.log.format = format,
-            None => {
-                let nearest = nearest(&word.text, &formats.map(LogFormat::as_str));
-                let (found, expected) = (shown(&word.text), "`text` or `json`");
-                self.0.push(word.span, Fault::UnknownValue { what, found, expected, nearest });
-            }
-        }
+        let Some(format) = formats.into_iter().find(|format| format.as_str() == word.text) else {
+            let nearest = nearest(&word.text, &formats.map(LogFormat::as_str));
+            let (found, expected) = (shown(&word.text), "`text` or `json`");
+            self.0.push(word.span, Fault::UnknownValue { what, found, expected, nearest });
+            return;
+        };
+        config.log.format = format;
     }
 
     /// The keys of a map that may be left out.

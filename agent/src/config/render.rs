@@ -5,9 +5,8 @@ use std::path::Path;
 
 use super::{Config, Containerd, Dns, Events, HardBlocks, Limits, Log, Policy, Require, Select};
 
+/// Everything is taken apart without `..`, so that no key can be forgotten here.
 pub(super) fn render(config: &Config) -> String {
-    let mut page = Page::default();
-    // Taken apart without `..`, so that no key can be forgotten here.
     let Config {
         node,
         containerd,
@@ -24,131 +23,148 @@ pub(super) fn render(config: &Config) -> String {
         control,
         log,
     } = config;
-    page.line(
-        0,
-        "node",
-        &or(node.as_deref(), "auto"),
-        "name in records; auto: from NODE_NAME, else the host's",
-    );
-    let Containerd { socket, namespace } = containerd;
-    page.section("containerd");
-    page.line(1, "socket", &path(socket), "");
-    page.line(1, "namespace", &quoted(namespace), "containerd's own, not one of Kubernetes");
-    page.line(
-        0,
-        "cgroupRoot",
-        &or(cgroup_root.as_deref().map(Path::to_string_lossy).as_deref(), "auto"),
-        "where cgroup2 is mounted; auto: found by its type",
-    );
-    page.line(0, "bpffs", &path(bpffs), "where links and maps are pinned");
-    let Policy { dir, default, namespaces } = policy;
-    page.section("policy");
-    page.line(1, "dir", &path(dir), "every *.yaml file in it is one profile");
-    page.line(
-        1,
-        "default",
-        &quoted(default),
-        "profile of pods whose namespace names none; deny-all is built in",
-    );
-    page.line(1, "namespaces", &map(namespaces), "Kubernetes namespace: profile");
-    let Select { namespaces, pod_labels } = select;
-    page.section("select");
-    page.line(1, "namespaces", &list(namespaces.iter().map(|name| quoted(name))), "pods in these");
-    page.line(
-        1,
-        "podLabels",
-        &map(pod_labels),
-        "that carry all of these labels; pods with the barrier, too",
-    );
-    let Dns { upstreams, cache_entries } = dns;
-    page.section("dns");
-    page.line(
-        1,
-        "upstreams",
-        &list(upstreams.iter().map(|server| quoted(&server.to_string()))),
-        "ADDR or ADDR:PORT; empty: those of the node's resolv.conf",
-    );
-    page.line(1, "cacheEntries", &cache_entries.to_string(), "answers kept for all pods together");
-    let HardBlocks { metadata, dot } = hard_blocks;
-    page.section("hardBlocks");
-    page.line(
-        1,
-        "metadata",
-        &metadata.to_string(),
-        "refuse cloud metadata services, whatever a profile says",
-    );
-    page.line(
-        1,
-        "dot",
-        &dot.to_string(),
-        "refuse DNS over TLS and QUIC (port 853), whatever a profile says",
-    );
-    let Limits { entries_per_pod, pod_slots } = limits;
-    page.section("limits");
-    page.line(
-        1,
-        "entriesPerPod",
-        &entries_per_pod.to_string(),
-        "addresses that a pod may be allowed at one time",
-    );
-    page.line(
-        1,
-        "podSlots",
-        &pod_slots.to_string(),
-        "one more than the pods enforced at one time; at most 256",
-    );
-    let Require { veth } = require;
-    page.section("require");
-    page.line(
-        1,
-        "veth",
-        &veth.to_string(),
-        "a pod whose veth cannot be guarded is not enforced, its barrier never passes",
-    );
-    let Events { stdout, file } = events;
-    page.section("events");
-    page.line(1, "stdout", &stdout.to_string(), "records, one JSON object a line");
-    page.line(
-        1,
-        "file",
-        &or(file.as_deref().map(Path::to_string_lossy).as_deref(), "null"),
-        "a file that records are appended to; null: none",
-    );
-    page.line(
-        0,
-        "http",
-        &or(http.map(|address| address.to_string()).as_deref(), "null"),
-        "/healthz and /readyz; null: off",
-    );
-    page.line(0, "control", &path(control), "for `weir pods`, root only");
-    let Log { format } = log;
-    page.section("log");
-    page.line(
-        1,
-        "format",
-        format.as_str(),
-        "text or json, on standard error; the level is WEIR_LOG's",
-    );
-    page.0
+    let http = http.map(|address| address.to_string());
+    [
+        key(
+            "node",
+            &or(node.as_deref(), "auto"),
+            "name in records; auto: from NODE_NAME, else the host's",
+        ),
+        section("containerd", &containerd_keys(containerd)),
+        key(
+            "cgroupRoot",
+            &path_or(cgroup_root.as_deref(), "auto"),
+            "where cgroup2 is mounted; auto: found by its type",
+        ),
+        key("bpffs", &path(bpffs), "where links and maps are pinned"),
+        section("policy", &policy_keys(policy)),
+        section("select", &select_keys(select)),
+        section("dns", &dns_keys(dns)),
+        section("hardBlocks", &hard_block_keys(*hard_blocks)),
+        section("limits", &limit_keys(*limits)),
+        section("require", &require_keys(*require)),
+        section("events", &event_keys(events)),
+        key("http", &or(http.as_deref(), "null"), "/healthz and /readyz; null: off"),
+        key("control", &path(control), "for `weir pods`, root only"),
+        section("log", &log_keys(*log)),
+    ]
+    .concat()
 }
 
-/// The file so far.
-#[derive(Default)]
-struct Page(String);
+/// A key, its value, what it means.
+type Line = (&'static str, String, &'static str);
 
-impl Page {
-    fn section(&mut self, key: &str) {
+fn containerd_keys(Containerd { socket, namespace }: &Containerd) -> [Line; 2] {
+    [
+        ("socket", path(socket), "its gRPC socket"),
+        ("namespace", quoted(namespace), "containerd's own, not one of Kubernetes"),
+    ]
+}
+
+fn policy_keys(Policy { dir, default, namespaces }: &Policy) -> [Line; 3] {
+    [
+        ("dir", path(dir), "every *.yaml file in it is one profile"),
+        (
+            "default",
+            quoted(default),
+            "profile of pods whose namespace names none; deny-all is built in",
+        ),
+        ("namespaces", map(namespaces), "Kubernetes namespace: profile"),
+    ]
+}
+
+fn select_keys(Select { namespaces, pod_labels }: &Select) -> [Line; 2] {
+    [
+        ("namespaces", list(namespaces.iter().map(|name| quoted(name))), "pods in these"),
+        (
+            "podLabels",
+            map(pod_labels),
+            "that carry all of these labels; pods with the barrier, too",
+        ),
+    ]
+}
+
+fn dns_keys(Dns { upstreams, cache_entries }: &Dns) -> [Line; 2] {
+    let servers = upstreams.iter().map(|server| quoted(&server.to_string()));
+    [
+        ("upstreams", list(servers), "ADDR or ADDR:PORT; empty: those of the node's resolv.conf"),
+        ("cacheEntries", cache_entries.to_string(), "answers kept for all pods together"),
+    ]
+}
+
+fn hard_block_keys(HardBlocks { metadata, dot }: HardBlocks) -> [Line; 2] {
+    [
+        (
+            "metadata",
+            metadata.to_string(),
+            "refuse cloud metadata services, whatever a profile says",
+        ),
+        (
+            "dot",
+            dot.to_string(),
+            "refuse DNS over TLS and QUIC (port 853), whatever a profile says",
+        ),
+    ]
+}
+
+fn limit_keys(Limits { entries_per_pod, pod_slots }: Limits) -> [Line; 2] {
+    [
+        (
+            "entriesPerPod",
+            entries_per_pod.to_string(),
+            "addresses that a pod may be allowed at one time",
+        ),
+        (
+            "podSlots",
+            pod_slots.to_string(),
+            "one more than the pods enforced at one time; at most 256",
+        ),
+    ]
+}
+
+fn require_keys(Require { veth }: Require) -> [Line; 1] {
+    [(
+        "veth",
+        veth.to_string(),
+        "a pod whose veth cannot be guarded is not enforced, its barrier never passes",
+    )]
+}
+
+fn event_keys(Events { stdout, file }: &Events) -> [Line; 2] {
+    [
+        ("stdout", stdout.to_string(), "records, one JSON object a line"),
+        (
+            "file",
+            path_or(file.as_deref(), "null"),
+            "a file that records are appended to; null: none",
+        ),
+    ]
+}
+
+fn log_keys(Log { format }: Log) -> [Line; 1] {
+    [(
+        "format",
+        format.as_str().to_owned(),
+        "text or json, on standard error; the level is WEIR_LOG's",
+    )]
+}
+
+fn section(name: &str, keys: &[Line]) -> String {
+    let mut text = format!("{name}:\n");
+    for (name, value, comment) in keys {
         // Writing to a String cannot fail.
-        let _infallible = writeln!(self.0, "{key}:");
+        let _infallible = text.write_str(&key(&format!("  {name}"), value, comment));
     }
+    text
+}
 
-    fn line(&mut self, depth: usize, key: &str, value: &str, comment: &str) {
-        let line = format!("{:indent$}{key}: {value}", "", indent = depth * 2);
-        let _infallible = match comment {
-            "" => writeln!(self.0, "{line}"),
-            comment => writeln!(self.0, "{line:<44}  # {comment}"),
-        };
-    }
+fn key(name: &str, value: &str, comment: &str) -> String {
+    let line = format!("{name}: {value}");
+    format!("{line:<42}  # {comment}\n")
+}
+
+fn path_or(path: Option<&Path>, word: &str) -> String {
+    or(path.map(Path::to_string_lossy).as_deref(), word)
 }
 
 fn or(value: Option<&str>, word: &str) -> String {

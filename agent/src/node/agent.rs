@@ -16,20 +16,23 @@ use super::{
     enforce::{Enforcer, chain},
     enforced::Enforced,
     error::{EnforceError, NodeError},
-    leftovers,
-    lifecycle::{Phase, Transitions},
-    lock,
+    leftovers, lock,
     pins::Pins,
     pods::{Known, Pods, PodsBySlot, Stage},
     pool::SlotPool,
+    roster::{Phase, Roster},
     signals::{Signals, Wanted},
 };
 use crate::{
     bundle::Bundle,
     config::Config,
-    containerd::{Change, Listing, Sandbox, SandboxId, WatchSettings, watch},
+    containerd::{
+        self, Change, ContainerdState, Listing, Sandbox, SandboxId, WatchSettings, watch,
+    },
+    control::{ControlSocket, PodsSource},
     datapath::{Datapath, events::EventRing, slot::PodLimits},
     events::{record::Scope, sink::Sink},
+    health::{Condition, HealthServer, Readiness},
     resolver::{Resolver, ResolverSettings, Upstreams},
 };
 
@@ -64,12 +67,38 @@ pub fn run(config: &Config) -> Result<(), NodeError> {
     runtime.block_on(Agent::run(config))
 }
 
+/// What the agent needs to be ready.
+struct Ready {
+    programs: Condition,
+    containerd: Condition,
+    reconciled: Condition,
+}
+
+impl Ready {
+    fn new(readiness: &Readiness) -> Self {
+        Self {
+            programs: readiness.condition("programs"),
+            containerd: readiness.condition("containerd"),
+            reconciled: readiness.condition("reconciled"),
+        }
+    }
+
+    fn follow(&self, state: &ContainerdState) {
+        match (state.phase, &state.trouble) {
+            (containerd::Phase::Following, _) => self.containerd.holds(),
+            (phase, Some(trouble)) => self.containerd.fails(format!("{phase}: {trouble}")),
+            (phase, None) => self.containerd.fails(phase.to_string()),
+        }
+    }
+}
+
 struct Agent {
     config: Config,
     bundle: Bundle,
     enforcer: Arc<Enforcer>,
     pods: Pods,
-    transitions: Transitions,
+    roster: Arc<Roster>,
+    ready: Ready,
     done: mpsc::UnboundedSender<Done>,
     /// Slots that an earlier agent left in use; looked through once everything that runs is known.
     left: Option<Vec<u32>>,
@@ -87,11 +116,21 @@ impl Agent {
             .map_err(NodeError::system("asking for the machine's name"))?;
         let mut signals = Signals::new().map_err(NodeError::system("watching signals"))?;
 
+        // From here on things are touched, and nobody else may.
         let state = state_folder(config)?;
         let _lock = lock::take(&state.join("agent.lock"))?;
         let journals = state.join("pods");
         fs::create_dir_all(&journals).map_err(NodeError::path("making the folder", &journals))?;
         let pins = Pins::make(&config.bpffs)?;
+        let roster = Arc::new(Roster::default());
+        let control = ControlSocket::bind(&config.control)?;
+        let source: Arc<dyn PodsSource> = Arc::<Roster>::clone(&roster);
+        tokio::spawn(control.serve(source));
+        let readiness = Readiness::default();
+        let ready = Ready::new(&readiness);
+        if let Some(address) = config.http {
+            tokio::spawn(HealthServer::bind(address, readiness).await?.serve());
+        }
 
         let (datapath, ring) = Datapath::load_pinned(&pins.tables())?;
         let datapath = Arc::new(datapath);
@@ -128,16 +167,22 @@ impl Agent {
             bundle,
             enforcer: Arc::new(enforcer),
             pods: Pods::new(),
-            transitions: Transitions::default(),
+            roster: Arc::clone(&roster),
+            ready,
             done,
             left: Some(left),
         };
         let containerd = &config.containerd;
         let mut watcher =
             watch(WatchSettings::new(containerd.socket.clone(), containerd.namespace.clone()));
+        agent.ready.programs.holds();
         tracing::info!("the programs are loaded");
+        let mut containerd_state = watcher.state.clone();
         loop {
             tokio::select! {
+                Ok(()) = containerd_state.changed() => {
+                    agent.ready.follow(&containerd_state.borrow_and_update());
+                }
                 change = watcher.changes.recv() => match change {
                     Some(change) => agent.on_change(change),
                     None => return Ok(()),
@@ -197,6 +242,7 @@ impl Agent {
         for sandbox in &listing.sandboxes {
             self.see(sandbox.clone(), now);
         }
+        self.ready.reconciled.holds();
         tracing::info!(running = running.len(), known = self.pods.len(), "reconciled");
     }
 
@@ -208,7 +254,7 @@ impl Agent {
         {
             return;
         }
-        self.transitions.enter(&sandbox, Phase::Seen);
+        self.roster.enter(&sandbox, Phase::Seen, None);
         let id = sandbox.id.clone();
         let stage = Stage::Attaching { failures: 0, ended: false };
         self.pods.insert(id.clone(), Known { sandbox, stage });
@@ -217,7 +263,7 @@ impl Agent {
 
     fn attach(&self, id: &SandboxId, received: Instant) {
         let Some(known) = self.pods.get(id) else { return };
-        self.transitions.enter(&known.sandbox, Phase::Attaching);
+        self.roster.enter(&known.sandbox, Phase::Attaching, None);
         let (sandbox, profile) = (known.sandbox.clone(), self.bundle.profile_for(&known.sandbox));
         let scope = if self.config.policy.namespaces.contains_key(&sandbox.pod.namespace) {
             Scope::Namespace
@@ -243,7 +289,7 @@ impl Agent {
             },
             Done::Released(id) => {
                 if let Some(known) = self.pods.remove(&id) {
-                    self.transitions.enter(&known.sandbox, Phase::Gone);
+                    self.roster.enter(&known.sandbox, Phase::Gone, None);
                 }
             }
         }
@@ -253,7 +299,7 @@ impl Agent {
         let Some(known) = self.pods.get_mut(id) else { return };
         let ended = matches!(known.stage, Stage::Attaching { ended: true, .. });
         known.stage = Stage::Enforcing(Arc::clone(&enforced));
-        self.transitions.enter(&known.sandbox, Phase::Enforcing);
+        self.roster.enter(&known.sandbox, Phase::Enforcing, Some(&enforced));
         tracing::info!(
             sandbox = %id,
             took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
@@ -286,6 +332,7 @@ impl Agent {
             error = %chain(error),
             "a pod is not enforced: it stays closed, and its barrier holds it; trying again"
         );
+        self.roster.enter(&known.sandbox, Phase::Failed, None);
         let (done, id) = (self.done.clone(), id.clone());
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
@@ -302,7 +349,7 @@ impl Agent {
             Stage::Enforcing(enforced) => {
                 let enforced = Arc::clone(enforced);
                 known.stage = Stage::Draining;
-                self.transitions.enter(&known.sandbox, Phase::Draining);
+                self.roster.enter(&known.sandbox, Phase::Draining, Some(&enforced));
                 let (enforcer, done) = (Arc::clone(&self.enforcer), self.done.clone());
                 let id = id.clone();
                 tokio::task::spawn_blocking(move || {
@@ -317,7 +364,7 @@ impl Agent {
     fn clear_unfinished(&mut self, id: &SandboxId) {
         let Some(known) = self.pods.get_mut(id) else { return };
         known.stage = Stage::Draining;
-        self.transitions.enter(&known.sandbox, Phase::Draining);
+        self.roster.enter(&known.sandbox, Phase::Draining, None);
         let cgroup = known.sandbox.cgroup.below(&self.enforcer.cgroup_root);
         let (enforcer, done, id) = (Arc::clone(&self.enforcer), self.done.clone(), id.clone());
         tokio::task::spawn_blocking(move || {

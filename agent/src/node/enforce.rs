@@ -5,7 +5,6 @@ use std::{
     net::{SocketAddrV4, SocketAddrV6},
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
 };
 
 use super::{
@@ -157,7 +156,6 @@ impl Enforcer {
             attachment: Some(attachment).into(),
             folder,
             journal: journal_path,
-            since: SystemTime::now(),
             wire: place.map(|place| Wire::new(place.netns, wires, surroundings, self.wire_attach)),
             watching: None.into(),
         });

@@ -5,7 +5,6 @@ use std::{
     fs, io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
 };
 
 use tokio::task::JoinHandle;
@@ -32,7 +31,6 @@ pub(super) struct Enforced {
     pub(super) attachment: Mutex<Option<Attachment>>,
     pub(super) folder: PathBuf,
     pub(super) journal: PathBuf,
-    pub(super) since: SystemTime,
     /// The second layer; none for a pod on the node's own network.
     pub(super) wire: Option<Wire>,
     pub(super) watching: Mutex<Option<JoinHandle<()>>>,

@@ -4,8 +4,10 @@ use std::{io, path::PathBuf};
 
 use crate::{
     bundle::BundleError,
+    control::ControlError,
     datapath::DatapathError,
     events::sink::SinkError,
+    health::HealthError,
     netns::{NetnsError, listener::ListenerError, nftables::NftablesError, uplink::UplinkError},
     pod::PodError,
     resolver::UpstreamsError,
@@ -39,6 +41,12 @@ pub enum NodeError {
     /// There is nobody to ask names of.
     #[error("finding the name servers to ask in /etc/resolv.conf (or set dns.upstreams)")]
     Upstreams(#[from] UpstreamsError),
+    /// Another agent is running, or the control socket cannot be made.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// Health cannot be served.
+    #[error(transparent)]
+    Health(#[from] HealthError),
     /// The kernel side failed.
     #[error(transparent)]
     Datapath(#[from] DatapathError),

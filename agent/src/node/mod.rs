@@ -1,7 +1,7 @@
 //! The node agent: every selected pod enforced before its first instruction.
 //!
 //! [`run`] loads the programs once and follows containerd. Each sandbox is a small state machine
-//! ([`lifecycle::Phase`]); [`enforce`] puts both layers in place for one, [`release`](enforced::Enforced::release)
+//! ([`roster::Phase`]); [`enforce`] puts both layers in place for one, [`release`](enforced::Enforced::release)
 //! takes them away. What must outlive the agent is pinned ([`pins`]); what the next one needs besides is in
 //! the pods' journals.
 //!
@@ -17,11 +17,11 @@ mod enforce;
 mod enforced;
 mod error;
 mod leftovers;
-mod lifecycle;
 mod lock;
 mod pins;
 mod pods;
 mod pool;
+mod roster;
 mod signals;
 mod surroundings;
 

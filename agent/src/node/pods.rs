@@ -7,7 +7,7 @@ use std::{
 
 use weir_ebpf::flow::Event;
 
-use super::{enforced::Enforced, lifecycle::Phase};
+use super::enforced::Enforced;
 use crate::{
     containerd::{Sandbox, SandboxId},
     pod::EnforcedPod,
@@ -34,16 +34,6 @@ pub(super) enum Stage {
     Enforcing(Arc<Enforced>),
     /// Ended; being cleared away.
     Draining,
-}
-
-impl Stage {
-    pub(super) const fn phase(&self) -> Phase {
-        match self {
-            Self::Attaching { .. } => Phase::Attaching,
-            Self::Enforcing(_) => Phase::Enforcing,
-            Self::Draining => Phase::Draining,
-        }
-    }
 }
 
 /// All of them.

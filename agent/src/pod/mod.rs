@@ -21,6 +21,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use weir_ebpf::flow::Outcome;
 
 use crate::{
     config::HardBlocks,
@@ -90,6 +91,17 @@ pub struct EnforcedPod {
     /// The pod's uid, where there is one to be told to its barrier.
     uid: Option<String>,
     hard_blocks: HardBlocks,
+}
+
+/// What became of a pod's connects and packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Let pass by policy: connects, and packets of sockets that are not connected.
+    pub allowed: u64,
+    /// Refused, or let pass by audit mode alone; questions among them.
+    pub refused: u64,
+    /// Events and flows that found no room.
+    pub lost: u64,
 }
 
 /// What changes when the policy does.
@@ -195,6 +207,19 @@ impl EnforcedPod {
     #[must_use]
     pub fn entries(&self) -> usize {
         lock(&self.state).table.len()
+    }
+
+    /// What was let pass, refused and lost so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let counters = self.datapath.counters(&self.slot).unwrap_or_default();
+        let flows = self.slot.flows();
+        let allowed = flows.iter().filter(|(key, _)| key.outcome == Outcome::Allowed as u8);
+        Tally {
+            allowed: allowed.map(|(_, flow)| flow.count).sum(),
+            refused: counters.refused + counters.audited + self.recorder.refused_questions(),
+            lost: counters.lost_events + counters.lost_flows + self.recorder.lost(),
+        }
     }
 
     /// Gives the slot back. The links must be gone, and nobody may use the pod any more.

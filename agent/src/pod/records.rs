@@ -137,6 +137,11 @@ impl Recorder {
         self.violations.load(Ordering::Relaxed)
     }
 
+    /// Questions for names that were refused or audited.
+    pub(super) fn refused_questions(&self) -> u64 {
+        lock(&self.names).values().map(|seen| seen.count).sum()
+    }
+
     /// Events that were lost on the way to the records.
     #[must_use]
     pub fn lost(&self) -> u64 {

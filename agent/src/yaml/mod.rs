@@ -1,7 +1,7 @@
 //! Strict YAML: the files that people write for weir, read with the place of every value.
 //!
-//! A file becomes a tree ([`tree`]), the tree is taken apart by known keys ([`shape`]), and whatever is
-//! wrong is collected and shown with its line ([`diagnostic`]). What a value means is the business of
+//! A file becomes a tree (`tree`), the tree is taken apart by known keys (`shape`), and whatever is
+//! wrong is collected and shown with its line (`diagnostic`). What a value means is the business of
 //! whoever reads it; profiles and the agent's configuration are read so.
 //!
 //! Invariant: a key that the reader does not know is an error, never ignored.

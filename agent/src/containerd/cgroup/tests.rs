@@ -1,3 +1,5 @@
+//! Paths of both drivers, and paths that no kubelet writes.
+
 use super::*;
 
 const ID: &str = "0f3c";

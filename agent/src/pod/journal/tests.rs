@@ -1,6 +1,6 @@
 //! What is written is what is read, and a torn end costs one line.
 
-use std::{fs, io::Write as _};
+use std::io::Write as _;
 
 use super::*;
 
@@ -28,7 +28,7 @@ fn a_torn_line_is_skipped_and_the_next_agent_writes_on() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pod");
     Journal::open(&path).unwrap().profile(1, "sha256:01");
-    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    let mut file = OpenOptions::new().append(true).open(&path).unwrap();
     file.write_all(b"{\"profile\":{\"gener").unwrap();
     Journal::open(&path).unwrap().profile(2, "sha256:02");
     Journal::open(&path).unwrap().profile(3, "sha256:03");
