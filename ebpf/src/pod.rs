@@ -71,8 +71,8 @@ const _: () = assert!(size_of::<AllowEntry>() == 8);
 #[inline(always)]
 #[must_use]
 pub const fn ticks(ns: u64) -> u32 {
-    let ticks = ns >> 28;
-    if ticks > u32::MAX as u64 { u32::MAX } else { ticks as u32 }
+    let [t0, t1, t2, t3, rest @ ..] = (ns >> 28).to_le_bytes();
+    if matches!(rest, [0, 0, 0, 0]) { u32::from_le_bytes([t0, t1, t2, t3]) } else { u32::MAX }
 }
 
 /// What the network trie is searched for: a pod's bank, then the address.

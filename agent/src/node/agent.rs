@@ -1,12 +1,10 @@
 //! The agent from start to end.
 
 use std::{
-    collections::BTreeSet,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
 };
 
 use nix::unistd::geteuid;
@@ -14,40 +12,28 @@ use tokio::sync::mpsc;
 
 use super::{
     enforce::{Enforcer, chain},
-    enforced::Enforced,
-    error::{EnforceError, NodeError},
-    leftovers, lock,
+    error::NodeError,
+    lock,
     pins::Pins,
     pods::{Known, Pods, PodsBySlot, Stage},
     pool::SlotPool,
-    roster::{Phase, Roster},
+    ready::Ready,
+    reconcile::Done,
+    roster::Roster,
     signals::{Signals, Wanted},
 };
 use crate::{
     bundle::Bundle,
     config::Config,
-    containerd::{
-        self, Change, ContainerdState, Listing, Sandbox, SandboxId, WatchSettings, watch,
-    },
+    containerd::{WatchSettings, watch},
     control::{ControlSocket, PodsSource},
     datapath::{Datapath, events::EventRing, slot::PodLimits},
-    events::{record::Scope, sink::Sink},
-    health::{Condition, HealthServer, Readiness},
+    events::sink::Sink,
+    health::{HealthServer, Readiness},
     resolver::{Resolver, ResolverSettings, Upstreams},
 };
 
 const RESOLV_CONF: &str = "/etc/resolv.conf";
-
-/// The pause before another attempt to enforce a pod, doubled from the first to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
-
-/// How an attempt to enforce a pod, or to clear one away, ended.
-enum Done {
-    Enforced(SandboxId, Result<Arc<Enforced>, EnforceError>, Duration),
-    Again(SandboxId),
-    Released(SandboxId),
-}
 
 /// Runs the agent until it is told to end. What it enforces stays enforced.
 ///
@@ -67,41 +53,16 @@ pub fn run(config: &Config) -> Result<(), NodeError> {
     runtime.block_on(Agent::run(config))
 }
 
-/// What the agent needs to be ready.
-struct Ready {
-    programs: Condition,
-    containerd: Condition,
-    reconciled: Condition,
-}
-
-impl Ready {
-    fn new(readiness: &Readiness) -> Self {
-        Self {
-            programs: readiness.condition("programs"),
-            containerd: readiness.condition("containerd"),
-            reconciled: readiness.condition("reconciled"),
-        }
-    }
-
-    fn follow(&self, state: &ContainerdState) {
-        match (state.phase, &state.trouble) {
-            (containerd::Phase::Following, _) => self.containerd.holds(),
-            (phase, Some(trouble)) => self.containerd.fails(format!("{phase}: {trouble}")),
-            (phase, None) => self.containerd.fails(phase.to_string()),
-        }
-    }
-}
-
-struct Agent {
-    config: Config,
-    bundle: Bundle,
-    enforcer: Arc<Enforcer>,
-    pods: Pods,
-    roster: Arc<Roster>,
-    ready: Ready,
-    done: mpsc::UnboundedSender<Done>,
+pub(super) struct Agent {
+    pub(super) config: Config,
+    pub(super) bundle: Bundle,
+    pub(super) enforcer: Arc<Enforcer>,
+    pub(super) pods: Pods,
+    pub(super) roster: Arc<Roster>,
+    pub(super) ready: Ready,
+    pub(super) done: mpsc::UnboundedSender<Done>,
     /// Slots that an earlier agent left in use; looked through once everything that runs is known.
-    left: Option<Vec<u32>>,
+    pub(super) left: Option<Vec<u32>>,
 }
 
 impl Agent {
@@ -204,173 +165,6 @@ impl Agent {
             }
         }
         Ok(())
-    }
-
-    fn on_change(&mut self, change: Change) {
-        match change {
-            Change::Relisted(listing) => self.reconcile(&listing),
-            Change::Started { sandbox, received } => self.see(*sandbox, received),
-            Change::Gone(sandbox) => self.end(&sandbox),
-            Change::Unreadable(unreadable) => tracing::error!(
-                sandbox = unreadable.id,
-                error = %chain(&unreadable.error),
-                "a sandbox cannot be read; its barrier, if it has one, holds it"
-            ),
-            Change::ContainerStarted(_) | Change::ContainerGone(_) => {}
-        }
-    }
-
-    /// Brings what is enforced in line with all that runs.
-    fn reconcile(&mut self, listing: &Listing) {
-        let now = Instant::now();
-        if let Some(left) = self.left.take() {
-            leftovers::clear(&self.enforcer, listing, &left);
-        }
-        let unreadable: BTreeSet<&str> =
-            listing.unreadable.iter().map(|unreadable| unreadable.id.as_str()).collect();
-        let running: BTreeSet<&SandboxId> =
-            listing.sandboxes.iter().map(|sandbox| &sandbox.id).collect();
-        let gone: Vec<SandboxId> = self
-            .pods
-            .keys()
-            .filter(|id| !running.contains(id) && !unreadable.contains(id.as_str()))
-            .cloned()
-            .collect();
-        for sandbox in gone {
-            self.end(&sandbox);
-        }
-        for sandbox in &listing.sandboxes {
-            self.see(sandbox.clone(), now);
-        }
-        self.ready.reconciled.holds();
-        tracing::info!(running = running.len(), known = self.pods.len(), "reconciled");
-    }
-
-    /// Begins to enforce a sandbox that is selected and new.
-    fn see(&mut self, sandbox: Sandbox, received: Instant) {
-        // What an earlier agent enforced is never let go, whatever is selected now.
-        let pinned = self.enforcer.pins.of(&sandbox.id).exists();
-        if self.pods.contains_key(&sandbox.id) || !(pinned || self.config.select.matches(&sandbox))
-        {
-            return;
-        }
-        self.roster.enter(&sandbox, Phase::Seen, None);
-        let id = sandbox.id.clone();
-        let stage = Stage::Attaching { failures: 0, ended: false };
-        self.pods.insert(id.clone(), Known { sandbox, stage });
-        self.attach(&id, received);
-    }
-
-    fn attach(&self, id: &SandboxId, received: Instant) {
-        let Some(known) = self.pods.get(id) else { return };
-        self.roster.enter(&known.sandbox, Phase::Attaching, None);
-        let (sandbox, profile) = (known.sandbox.clone(), self.bundle.profile_for(&known.sandbox));
-        let scope = if self.config.policy.namespaces.contains_key(&sandbox.pod.namespace) {
-            Scope::Namespace
-        } else {
-            Scope::Default
-        };
-        let (enforcer, done) = (Arc::clone(&self.enforcer), self.done.clone());
-        tokio::task::spawn_blocking(move || {
-            let result = enforcer.enforce(&sandbox, profile, scope);
-            // The receiver is gone only when the agent ends.
-            let _ended = done.send(Done::Enforced(sandbox.id, result, received.elapsed()));
-        });
-    }
-
-    fn on_done(&mut self, done: Done) {
-        match done {
-            Done::Enforced(id, Ok(enforced), took) => self.enforced(&id, enforced, took),
-            Done::Enforced(id, Err(error), _) => self.failed(&id, &error),
-            Done::Again(id) => match self.pods.get(&id).map(|known| &known.stage) {
-                Some(Stage::Attaching { ended: true, .. }) => self.clear_unfinished(&id),
-                Some(Stage::Attaching { .. }) => self.attach(&id, Instant::now()),
-                _ => {}
-            },
-            Done::Released(id) => {
-                if let Some(known) = self.pods.remove(&id) {
-                    self.roster.enter(&known.sandbox, Phase::Gone, None);
-                }
-            }
-        }
-    }
-
-    fn enforced(&mut self, id: &SandboxId, enforced: Arc<Enforced>, took: Duration) {
-        let Some(known) = self.pods.get_mut(id) else { return };
-        let ended = matches!(known.stage, Stage::Attaching { ended: true, .. });
-        known.stage = Stage::Enforcing(Arc::clone(&enforced));
-        self.roster.enter(&known.sandbox, Phase::Enforcing, Some(&enforced));
-        tracing::info!(
-            sandbox = %id,
-            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            profile = enforced.pod.current_profile().name(),
-            "enforced"
-        );
-        // The policies may have been read again meanwhile.
-        let profile = self.bundle.profile_for(&known.sandbox);
-        if !Arc::ptr_eq(&profile, &enforced.pod.current_profile()) {
-            enforced.replace(&profile);
-        }
-        if ended {
-            self.end(id);
-        }
-    }
-
-    fn failed(&mut self, id: &SandboxId, error: &EnforceError) {
-        let Some(known) = self.pods.get_mut(id) else { return };
-        let Stage::Attaching { failures, ended } = &mut known.stage else { return };
-        *failures = failures.saturating_add(1);
-        if *ended {
-            self.clear_unfinished(id);
-            return;
-        }
-        let pause = FIRST_PAUSE.saturating_mul(1 << (*failures).min(16)).min(LAST_PAUSE);
-        tracing::error!(
-            sandbox = %id,
-            pod = known.sandbox.pod.name,
-            failures,
-            error = %chain(error),
-            "a pod is not enforced: it stays closed, and its barrier holds it; trying again"
-        );
-        self.roster.enter(&known.sandbox, Phase::Failed, None);
-        let (done, id) = (self.done.clone(), id.clone());
-        tokio::spawn(async move {
-            tokio::time::sleep(pause).await;
-            let _ended = done.send(Done::Again(id));
-        });
-    }
-
-    /// Clears away a pod whose sandbox has ended.
-    fn end(&mut self, id: &SandboxId) {
-        let Some(known) = self.pods.get_mut(id) else { return };
-        match &mut known.stage {
-            Stage::Attaching { ended, .. } => *ended = true,
-            Stage::Draining => {}
-            Stage::Enforcing(enforced) => {
-                let enforced = Arc::clone(enforced);
-                known.stage = Stage::Draining;
-                self.roster.enter(&known.sandbox, Phase::Draining, Some(&enforced));
-                let (enforcer, done) = (Arc::clone(&self.enforcer), self.done.clone());
-                let id = id.clone();
-                tokio::task::spawn_blocking(move || {
-                    enforced.release(&enforcer.pods_by_slot);
-                    let _ended = done.send(Done::Released(id));
-                });
-            }
-        }
-    }
-
-    /// Clears away what failed attempts left of a pod that has ended.
-    fn clear_unfinished(&mut self, id: &SandboxId) {
-        let Some(known) = self.pods.get_mut(id) else { return };
-        known.stage = Stage::Draining;
-        self.roster.enter(&known.sandbox, Phase::Draining, None);
-        let cgroup = known.sandbox.cgroup.below(&self.enforcer.cgroup_root);
-        let (enforcer, done, id) = (Arc::clone(&self.enforcer), self.done.clone(), id.clone());
-        tokio::task::spawn_blocking(move || {
-            enforcer.clear(&id, &cgroup);
-            let _ended = done.send(Done::Released(id));
-        });
     }
 
     /// Reads the policies again. Ones that cannot be used change nothing.

@@ -103,7 +103,7 @@ impl Enforcer {
                 Some(Place { netns, host_side })
             }
         };
-        let (listener, address) = self.listen(place.as_ref(), port)?;
+        let (listener, address) = Self::listen(place.as_ref(), port)?;
         let wires = match &place {
             Some(place) => self.guard(place, &slot, &folder)?,
             None => Vec::new(),
@@ -165,7 +165,6 @@ impl Enforcer {
 
     /// Opens the pod's DNS sockets, on the port that they had before.
     fn listen(
-        &self,
         place: Option<&Place>,
         port: u16,
     ) -> Result<(Listener, ListenerAddress), EnforceError> {

@@ -21,6 +21,8 @@ mod lock;
 mod pins;
 mod pods;
 mod pool;
+mod ready;
+mod reconcile;
 mod roster;
 mod signals;
 mod surroundings;

@@ -60,10 +60,11 @@ impl PodsBySlot {
             let pods = self.0.read().unwrap_or_else(PoisonError::into_inner);
             pods.get(&event.slot).map(Arc::clone)
         };
-        match pod {
-            Some(pod) => pod.record_event(event),
+        if let Some(pod) = pod {
+            pod.record_event(event);
+        } else {
             // Left in the ring by a pod that ended while no agent ran.
-            None => tracing::warn!(slot = event.slot, "an event of a pod that is gone"),
+            tracing::warn!(slot = event.slot, "an event of a pod that is gone");
         }
     }
 }

@@ -252,7 +252,7 @@ impl<P: Pod> Session<P> {
             &[b"policy=", policy.as_bytes()],
             &[b"refusal=", refusal.as_bytes()],
         ];
-        let strings = fields.map(|parts| parts.concat());
+        let strings = fields.map(<[&[u8]]>::concat);
         let [nonce, uid, policy, refusal] = &strings;
         asked.reply(out).text(&[b"weir=1", nonce, uid, policy, refusal]);
     }
