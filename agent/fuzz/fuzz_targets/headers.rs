@@ -12,7 +12,9 @@ use weir_ebpf::{
     address::{Address, Endpoint},
     packet::{IPV4_WORDS, IPV6_WORDS, MAX_EXTENSIONS, Packet, Shape, parse_ipv4, parse_ipv6},
     pod::{AllowEntry, Network, NetworkPort, PodState, flags, network_flags},
-    verdict::{Admission, Ruling, Tables, Verdict, judge_connect, judge_packet, readmit},
+    verdict::{
+        Admission, Passage, Ruling, Tables, Verdict, judge_connect, judge_packet, judge_wire, readmit,
+    },
 };
 
 #[derive(Arbitrary, Debug)]
@@ -32,7 +34,8 @@ struct Same {
     network: Option<Network>,
 }
 
-const NOW_NS: u64 = 1_000;
+const NOW: u32 = 1_000;
+const NOW_NS: u64 = (NOW as u64) << 28;
 
 impl Tables for Same {
     fn allow(&self, _: &Endpoint) -> Option<AllowEntry> {
@@ -57,9 +60,8 @@ fuzz_target!(|input: Input<'_>| {
     };
     let tables = Same {
         allow: input.allow.map(|(life, rule)| AllowEntry {
-            expires_ns: NOW_NS.saturating_add_signed(life.into()),
+            expires: NOW.saturating_add_signed(life.into()),
             rule,
-            padding: 0,
         }),
         network: input.network.map(network),
     };
@@ -73,6 +75,7 @@ fuzz_target!(|input: Input<'_>| {
         let verdict = judge_packet(&state, &packet, input.on_loopback, admission, &tables);
         check(&state, &packet, input.on_loopback, admission, &tables, verdict);
         check_connect(&state, &packet.destination, &tables);
+        check_wire(&state, &packet, &tables);
     }
 });
 
@@ -153,7 +156,7 @@ fn is_hard_blocked(state: &PodState, to: &Endpoint) -> bool {
 
 /// The rule that the tables have for the endpoint.
 fn rule(tables: &Same, to: &Endpoint) -> Option<u32> {
-    let alive = tables.allow.filter(|entry| entry.expires_ns > NOW_NS).map(|entry| entry.rule);
+    let alive = tables.allow.filter(|entry| entry.expires > NOW).map(|entry| entry.rule);
     alive.or_else(|| tables.network.as_ref()?.rule_for(to))
 }
 
@@ -166,9 +169,15 @@ fn check(
     verdict: Verdict,
 ) {
     let to = &packet.destination;
-    let is_local = on_loopback && (ip(to.address).is_loopback() || is_own(tables));
-    assert_eq!(verdict.ruling == Ruling::Local, is_local, "{packet:?}");
+    let own_netns = state.flags & flags::OWN_NETNS != 0;
+    let is_local = on_loopback && (own_netns || ip(to.address).is_loopback() || is_own(tables));
     if is_local {
+        assert_eq!(verdict.ruling, Ruling::Local, "{packet:?}");
+        return;
+    }
+    if verdict.ruling == Ruling::Local {
+        assert!(own_netns && is_own(tables) && !is_hard_blocked(state, to), "{packet:?}");
+        assert!(matches!(packet.shape, Shape::Transport | Shape::Echo), "{packet:?}");
         return;
     }
     let hard = is_hard_blocked(state, to);
@@ -203,5 +212,26 @@ fn check_connect(state: &PodState, to: &Endpoint, tables: &Same) {
     }
     if hard {
         assert_eq!(readmit(state, to, tables), None, "{to:?}");
+    }
+}
+
+/// On the wire nothing is local, and nothing passes but by a rule, as the network's own working, or as an
+/// answer to who may connect.
+fn check_wire(state: &PodState, packet: &Packet, tables: &Same) {
+    let to = &packet.destination;
+    for passage in [Passage::Stranger, Passage::Reply] {
+        let verdict = judge_wire(state, packet, passage, None, tables);
+        assert_ne!(verdict.ruling, Ruling::Local, "{packet:?}");
+        assert_eq!(verdict.ruling == Ruling::HardBlocked, is_hard_blocked(state, to), "{packet:?}");
+        match verdict.ruling {
+            Ruling::Allowed => assert_eq!(Some(verdict.rule), rule(tables, to)),
+            Ruling::Control if packet.shape == Shape::LinkControl => {}
+            Ruling::Control => {
+                let inbound = tables.network.is_some_and(|n| n.flags & network_flags::INBOUND != 0);
+                assert!(passage == Passage::Reply && inbound, "{packet:?}");
+            }
+            Ruling::Admitted => panic!("{packet:?}"),
+            Ruling::Local | Ruling::Refused | Ruling::HardBlocked => {}
+        }
     }
 }

@@ -74,9 +74,10 @@ async fn converse(
     may_ask: fn(u32) -> bool,
 ) -> io::Result<()> {
     let uid = stream.peer_cred()?.uid();
+    // Read whoever asks: a socket that is closed with something unread loses the answer too.
+    let mut line = Vec::new();
+    BufReader::new(&mut stream).take(QUESTION_BYTES).read_until(b'\n', &mut line).await?;
     let says = if may_ask(uid) {
-        let mut line = Vec::new();
-        BufReader::new(&mut stream).take(QUESTION_BYTES).read_until(b'\n', &mut line).await?;
         answer(&line, source)
     } else {
         tracing::warn!(uid, "somebody other than root asked at the control socket");
