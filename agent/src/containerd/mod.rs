@@ -1,7 +1,7 @@
 //! Pods as containerd knows them: which sandboxes and containers run, where their cgroups and network
 //! namespaces are, and what changes.
 //!
-//! [`watch`] follows containerd for as long as its receiver lives. What containerd stores is parsed by pure
+//! [`watch()`] follows containerd for as long as its receiver lives. What containerd stores is parsed by pure
 //! functions ([`Sandbox::read`], [`Container::read`]); a sandbox that cannot be read is told as such and
 //! never taken for one that is gone.
 //!

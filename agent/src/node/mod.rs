@@ -1,8 +1,8 @@
 //! The node agent: every selected pod enforced before its first instruction.
 //!
 //! [`run`] loads the programs once and follows containerd. Each sandbox is a small state machine
-//! ([`roster::Phase`]); [`enforce`] puts both layers in place for one, [`release`](enforced::Enforced::release)
-//! takes them away. What must outlive the agent is pinned ([`pins`]); what the next one needs besides is in
+//! (`roster`, `reconcile`); `enforce` puts both layers in place for one, `enforced` takes them away. What must
+//! outlive the agent is pinned (`pins`); what the next one needs besides is in
 //! the pods' journals.
 //!
 //! Invariants:

@@ -8,7 +8,7 @@ use core::cell::Cell;
 
 use aya_ebpf::{
     Global,
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, ArrayOfMaps, CgroupStorage, HashMap, LpmTrie, LruHashMap, RingBuf},
     macros::btf_map,
 };
@@ -138,8 +138,7 @@ pub(crate) struct SocketTags {
     map_flags: *const [i32; SOCKET_TAG_FLAGS],
 }
 
-const SOCKET_TAG_FLAGS: usize =
-    (aya_ebpf::bindings::BPF_F_NO_PREALLOC | aya_ebpf::bindings::BPF_F_CLONE) as usize;
+const SOCKET_TAG_FLAGS: usize = (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize;
 
 // SAFETY: the fields are placeholders that only the loader reads, from BTF; no program reads them.
 unsafe impl Sync for SocketTags {}
