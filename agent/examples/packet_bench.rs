@@ -4,6 +4,8 @@
 //! that only lets pass (`plain`), and of weir's for each case. DEVICE is a network device, not the
 //! loopback device, of the namespace that it runs in.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -120,6 +122,32 @@ fn frame(destination: IpAddr) -> Vec<u8> {
     frame
 }
 
+/// What the kernel keeps for one pod with all its allow entries, in bytes, by the kernel's own account.
+fn pod_bytes() -> anyhow::Result<u64> {
+    let (datapath, _ring) = Datapath::load()?;
+    let before = held_maps()?;
+    let limits = PodLimits::default();
+    let slot = datapath.prepare_slot(limits)?;
+    let entry = AllowEntry { expires: u32::MAX, rule: 0 };
+    slot.allow((0..limits.entries).map(|index| (endpoint(index), entry)))?;
+    let after = held_maps()?;
+    Ok(after.iter().filter(|(id, _)| !before.contains_key(id)).map(|(_, bytes)| bytes).sum())
+}
+
+/// The maps that this process holds open, by id, with the memory that proc(5) tells of each.
+fn held_maps() -> anyhow::Result<BTreeMap<u64, u64>> {
+    let mut maps = BTreeMap::new();
+    for entry in fs::read_dir("/proc/self/fdinfo")? {
+        let text = fs::read_to_string(entry?.path()).unwrap_or_default();
+        let field =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        if let (Some(id), Some(bytes)) = (field("map_id:"), field("memlock:")) {
+            maps.insert(id, bytes);
+        }
+    }
+    Ok(maps)
+}
+
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let device = arguments.next().context("DEVICE is missing")?;
@@ -127,6 +155,7 @@ fn main() -> anyhow::Result<()> {
     let ifindex = nix::net::if_::if_nametoindex(device.as_str())
         .with_context(|| format!("looking for the device {device}"))?;
 
+    let pod_bytes = pod_bytes()?;
     let plain = Baseline::load().context("loading the program that lets pass")?;
     let admitted = Bench::new(Sockets::Admitted, 10, ifindex)?;
     let few = Bench::new(Sockets::Made, 10, ifindex)?;
@@ -139,6 +168,7 @@ fn main() -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for _ in 0..rounds {
         let line = serde_json::json!({
+            "pod_bytes": pod_bytes,
             "plain": checked(plain.measure(on(&v4), REPEAT)?, 1)?,
             "admitted_v4": admitted.time(on(&v4), true)?,
             "admitted_v6": admitted.time(on(&v6), true)?,

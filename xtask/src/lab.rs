@@ -22,6 +22,8 @@ pub(crate) fn bench(only: Option<&str>) -> Result<bool> {
         "--release",
         "--package",
         "weir",
+        "--package",
+        "weir-initc",
         "--bins",
         "--example",
         "packet_bench",

@@ -30,6 +30,8 @@ pub struct Slot {
     flows: PodMap<FlowKey, Flow>,
     processes: PodMap<ProcessKey, Process>,
     clients: PodMap<Endpoint, Client>,
+    #[expect(dead_code, reason = "held so that what the agent holds open is all that a pod has")]
+    wire_flows: PodMap<WireKey, WireFlow>,
     networks: Mutex<Banks>,
 }
 
@@ -95,7 +97,8 @@ impl Datapath {
             return Err(error);
         }
         let allow = Mutex::new(allow);
-        Ok(Slot { number, allow, flows, processes, clients, networks: Mutex::default() })
+        let networks = Mutex::default();
+        Ok(Slot { number, allow, flows, processes, clients, wire_flows, networks })
     }
 
     /// Opens the slot that an earlier agent left in use, with all that is in its tables.
@@ -123,6 +126,7 @@ impl Datapath {
             flows: maps.flows.of(number)?,
             processes: maps.processes.of(number)?,
             clients: maps.clients.of(number)?,
+            wire_flows: maps.wire_flows.of(number)?,
             networks: Mutex::new(banks),
         };
         Ok((slot, state))

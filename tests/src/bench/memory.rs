@@ -41,7 +41,7 @@ pub(super) fn rows(ground: &Ground) -> Result<Vec<Row>> {
 }
 
 /// A field of /proc/PID/status, KiB.
-fn status_kib(pid: i32, field: &str) -> Result<f64> {
+pub(super) fn status_kib(pid: i32, field: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let value = status.lines().find_map(|line| line.strip_prefix(field));
     let value = value.and_then(|value| value.split_whitespace().next());

@@ -5,6 +5,7 @@
 
 mod connections;
 mod memory;
+mod node;
 mod packets;
 mod resolver;
 mod row;
@@ -49,12 +50,13 @@ fn example(name: &str) -> Result<PathBuf> {
 type Group = (&'static str, fn(&Ground) -> Result<Vec<Row>>);
 
 /// The row groups, in the order of the table.
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     ("packets", packets::rows),
     ("throughput", throughput::rows),
     ("connections", connections::rows),
     ("resolver", resolver::rows),
     ("memory", memory::rows),
+    ("node", node::rows),
 ];
 
 /// Measures the groups whose name contains `only`, or all, and prints the table; whether every target

@@ -1,4 +1,5 @@
-//! Nanoseconds per packet of the egress program, by `BPF_PROG_TEST_RUN`.
+//! Nanoseconds per packet of the programs of both layers, by `BPF_PROG_TEST_RUN`, and the memory of one
+//! pod's tables.
 //!
 //! The same packet again and again: caches are warm, as for a bulk transfer.
 
@@ -23,6 +24,13 @@ const CASES: [(&str, &str, Target); 6] = [
     ("allowed_v6", "allow-map hit, IPv6", Target::RatioAtMost(5.0)),
     ("network", "CIDR hit", Target::Shown),
     ("refused", "deny", Target::Shown),
+];
+
+/// The second layer against the first one's verdict on the same packet.
+const WIRE_CASES: [(&str, &str, &str, Target); 3] = [
+    ("wire_admitted_v4", "admitted_v4", "admitted socket", Target::RatioAtMost(1.5)),
+    ("wire_allowed_v4", "allowed_v4", "allow-map hit", Target::RatioAtMost(1.5)),
+    ("wire_stranger_v4", "allowed_v4", "known flow without a socket", Target::Shown),
 ];
 
 /// What a measurement on a quiet machine varies by; more would be growth with the number of entries.
@@ -62,5 +70,16 @@ pub(super) fn rows(ground: &Ground) -> Result<Vec<Row>> {
         ("of 10", of("allowed_v4")?),
         Target::RatioAtMost(FLAT),
     ));
+    for (case, first, name, target) in WIRE_CASES {
+        let name = format!("veth layer: {name}");
+        rows.push(row(name, of(case)?, ("cgroup layer", of(first)?), target));
+    }
+    rows.push(Row {
+        name: "kernel memory of a pod with 4,096 entries".to_owned(),
+        unit: "KiB",
+        value: of("pod_bytes")? / 1024.0,
+        against: None,
+        target: Target::AtMost(512.0),
+    });
     Ok(rows)
 }

@@ -55,7 +55,7 @@ fn serve(ground: &Ground) -> Result<Running> {
 }
 
 /// What the receiver got, by iperf3's own report.
-fn gigabits(report: &str) -> Result<f64> {
+pub(super) fn gigabits(report: &str) -> Result<f64> {
     let report: Value = serde_json::from_str(report).context("reading iperf3's report")?;
     let bits = report.pointer("/end/sum_received/bits_per_second").and_then(Value::as_f64);
     Ok(bits.context("no sum in iperf3's report")? / 1e9)
