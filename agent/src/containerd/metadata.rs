@@ -42,6 +42,15 @@ pub(super) struct Config {
     pub(super) annotations: Option<BTreeMap<String, String>>,
     #[serde(default)]
     pub(super) linux: Option<Linux>,
+    #[serde(default)]
+    pub(super) dns_config: Option<DnsConfig>,
+}
+
+/// The kubelet's `DNSConfig`, from which the pod's resolv.conf is written.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct DnsConfig {
+    #[serde(default)]
+    pub(super) searches: Option<Vec<String>>,
 }
 
 /// The kubelet's `PodSandboxMetadata`. Go leaves out zero values.

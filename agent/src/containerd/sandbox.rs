@@ -80,6 +80,8 @@ pub struct Sandbox {
     pub cgroup: CgroupPath,
     /// Its network.
     pub network: Network,
+    /// The search list of its resolv.conf, as the kubelet gave it.
+    pub searches: Vec<String>,
     /// The pause process, as containerd's pid namespace numbers it.
     pub pid: u32,
     /// When containerd made it.
@@ -124,6 +126,7 @@ impl Sandbox {
             attempt,
             cgroup,
             network,
+            searches: stored.config.dns_config.unwrap_or_default().searches.unwrap_or_default(),
             pid,
             created: created(record),
         })
@@ -155,6 +158,7 @@ pub(crate) fn sandbox_in(namespace: &str) -> Sandbox {
         attempt: 0,
         cgroup,
         network: Network::Host,
+        searches: Vec::new(),
         pid: 1,
         created: UNIX_EPOCH,
     }

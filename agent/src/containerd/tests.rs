@@ -42,6 +42,11 @@ fn metadata_1_6() -> Value {
                 "hostname": "job",
                 "labels": { "app": "build", "io.kubernetes.pod.uid": UID },
                 "annotations": { "job.runner.gitlab.com/id": "42" },
+                "dns_config": {
+                    "servers": ["10.96.0.10"],
+                    "searches": ["ci.svc.cluster.local", "svc.cluster.local"],
+                    "options": ["ndots:5"],
+                },
                 "linux": { "cgroup_parent": format!("/kubepods/besteffort/pod{UID}"), "security_context": {} },
             },
             "NetNSPath": "/var/run/netns/cni-11d1",
@@ -97,6 +102,7 @@ fn a_sandbox_of_1_6() {
     assert_eq!((sandbox.labels, sandbox.annotations), (owned(&labels), owned(&annotations)));
     assert_eq!(sandbox.cgroup.to_string(), format!("/kubepods/besteffort/pod{UID}"));
     assert_eq!(sandbox.network, Network::Namespace(PathBuf::from("/var/run/netns/cni-11d1")));
+    assert_eq!(sandbox.searches, ["ci.svc.cluster.local", "svc.cluster.local"]);
     assert_eq!(sandbox.created, UNIX_EPOCH + Duration::new(1_700_000_000, 5));
 }
 

@@ -125,6 +125,7 @@ impl Enforcer {
             recorder,
         )
         .with_uid(sandbox.pod.uid.clone())
+        .with_search(&sandbox.searches)
         .with_hard_blocks(self.hard_blocks)
         .with_journal(journal);
         let adopted = left.filter(|left| left.generation != 0);

@@ -27,6 +27,7 @@ use crate::{
     config::HardBlocks,
     datapath::{Datapath, DatapathError, slot::Slot},
     policy::Profile,
+    resolver::search_list,
 };
 
 use self::{
@@ -90,6 +91,8 @@ pub struct EnforcedPod {
     journal: Option<Journal>,
     /// The pod's uid, where there is one to be told to its barrier.
     uid: Option<String>,
+    /// The search list of its own resolv.conf, where it has one.
+    search: Option<Vec<String>>,
     hard_blocks: HardBlocks,
 }
 
@@ -151,6 +154,7 @@ impl EnforcedPod {
             recorder,
             journal: None,
             uid: None,
+            search: None,
             hard_blocks: HardBlocks { metadata: true, dot: true },
         }
     }
@@ -159,6 +163,13 @@ impl EnforcedPod {
     #[must_use]
     pub fn with_uid(self, uid: String) -> Self {
         Self { uid: Some(uid), ..self }
+    }
+
+    /// Tells the resolver which names the pod's clients make of others.
+    #[must_use]
+    pub fn with_search(self, suffixes: &[String]) -> Self {
+        let search = search_list(suffixes.iter().map(String::as_str));
+        Self { search: Some(search), ..self }
     }
 
     /// Has the node's operator say what is refused ahead of every profile.

@@ -61,6 +61,10 @@ impl Pod for EnforcedPod {
         lock(&self.hosts).learn(name, addresses);
     }
 
+    fn search(&self) -> Option<Vec<String>> {
+        self.search.clone()
+    }
+
     fn attestation(&self) -> Option<Attestation> {
         let uid = self.uid.clone()?;
         let state = lock(&self.state);

@@ -46,7 +46,7 @@ pub use lookup::Resolver;
 pub use pod::{Admission, AdmitError, Attestation, Pod, Refusal, Transport};
 pub use server::{Server, serve};
 pub use settings::ResolverSettings;
-pub use upstreams::{Upstreams, UpstreamsError};
+pub use upstreams::{Upstreams, UpstreamsError, search_list};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

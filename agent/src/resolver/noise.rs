@@ -50,9 +50,9 @@ struct State<C> {
 }
 
 impl<C> Noise<C> {
-    pub(super) fn new(search: &[String]) -> Self {
+    pub(super) fn new(search: Vec<String>) -> Self {
         Self {
-            search: search.to_vec(),
+            search,
             state: Mutex::new(State { recent: VecDeque::new(), held: VecDeque::new() }),
             changed: Notify::new(),
         }

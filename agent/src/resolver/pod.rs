@@ -44,6 +44,12 @@ pub trait Pod: Send + Sync + 'static {
     /// Remembers which name led to these addresses, for records only: never an allow entry.
     fn observe(&self, name: &HostName, addresses: &[IpAddr]);
 
+    /// The search list of the pod's clients ([`super::search_list`]); `None` is that of the resolver's own
+    /// upstreams, where both read one resolv.conf.
+    fn search(&self) -> Option<Vec<String>> {
+        None
+    }
+
     /// What the pod's barrier is to be told, once every layer that the pod is to have is in place.
     fn attestation(&self) -> Option<Attestation> {
         None

@@ -73,7 +73,9 @@ enum Standing {
 impl<P: Pod> Session<P> {
     pub(super) fn new(resolver: Arc<Resolver>, pod: Arc<P>) -> Self {
         Self {
-            noise: Noise::new(resolver.upstreams().search()),
+            noise: Noise::new(
+                pod.search().unwrap_or_else(|| resolver.upstreams().search().to_vec()),
+            ),
             slots: Arc::new(Semaphore::new(resolver.settings().pod_queries)),
             resolver,
             pod,

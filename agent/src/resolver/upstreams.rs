@@ -34,6 +34,12 @@ pub enum UpstreamsError {
     Empty,
 }
 
+/// A search list as it is compared with names: lower-cased, outer dots removed.
+#[must_use]
+pub fn search_list<'a>(suffixes: impl Iterator<Item = &'a str>) -> Vec<String> {
+    suffixes.filter_map(suffix).collect()
+}
+
 impl Upstreams {
     /// Reads the text of a `resolv.conf`: `nameserver`, `search`, `domain` and `options ndots`.
     pub fn from_resolv_conf(text: &str) -> Result<Self, UpstreamsError> {
@@ -76,7 +82,7 @@ impl Upstreams {
     /// The same servers with this search list (lower-cased, outer dots removed).
     #[must_use]
     pub fn with_search(mut self, search: &[&str]) -> Self {
-        self.search = search.iter().copied().filter_map(suffix).collect();
+        self.search = search_list(search.iter().copied());
         self
     }
 

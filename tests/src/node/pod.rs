@@ -49,6 +49,8 @@ pub struct PodSpec {
     pub annotations: BTreeMap<String, String>,
     /// The name servers of its resolv.conf.
     pub name_servers: Vec<IpAddr>,
+    /// The search list of the pod's resolv.conf.
+    pub searches: Vec<String>,
     /// How its cgroups are named.
     pub cgroup_names: CgroupNames,
     /// Whether it shares the node's network.
@@ -70,6 +72,7 @@ impl PodSpec {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             name_servers: vec![addresses::RESOLVER.v4.into()],
+            searches: Vec::new(),
             cgroup_names: CgroupNames::Cgroupfs,
             host_network: false,
             privileged: false,
@@ -136,7 +139,9 @@ impl PodSpec {
             log_directory: format!("{FOLDER}/logs/{}_{}_{}", self.namespace, self.name, self.uid),
             dns_config: Some(DnsConfig {
                 servers: self.name_servers.iter().map(ToString::to_string).collect(),
-                ..DnsConfig::default()
+                searches: self.searches.clone(),
+                // As the kubelet does for pods that ask the cluster's name server.
+                options: self.searches.first().map(|_| "ndots:5".to_owned()).into_iter().collect(),
             }),
             labels,
             annotations: owned(&self.annotations),

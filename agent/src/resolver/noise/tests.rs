@@ -4,7 +4,7 @@ use super::super::testing::{PROFILE, profile};
 use super::*;
 
 fn noise() -> Noise<u16> {
-    Noise::new(&["ci.example.net".to_owned(), "example.net".to_owned()])
+    Noise::new(vec!["ci.example.net".to_owned(), "example.net".to_owned()])
 }
 
 fn held(name: &str) -> Held<u16> {

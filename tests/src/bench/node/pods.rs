@@ -46,11 +46,7 @@ pub(super) fn rows(stage: &Stage) -> Result<Vec<Row>> {
 fn cpu_seconds(pid: i32) -> Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let (_, rest) = stat.rsplit_once(')').context("reading a process's times")?;
-    let ticks: u32 = rest
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .map(|field| field.parse::<u32>())
-        .sum::<Result<u32, _>>()?;
+    let ticks: u32 =
+        rest.split_whitespace().skip(11).take(2).map(str::parse::<u32>).sum::<Result<u32, _>>()?;
     Ok(f64::from(ticks) / 100.0)
 }
