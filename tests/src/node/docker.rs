@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::container::{Container, ContainerSpec};
 use super::image::Image;
@@ -165,12 +165,5 @@ impl Daemon {
         let mut words = vec!["/bin/sh", "-c", &script, "sh"];
         words.extend(argv.iter().map(AsRef::as_ref));
         self.container.exec(&words)
-    }
-
-    /// The cgroup of a process of its container, as the node names it.
-    pub fn cgroup_of(&self, pid: i32) -> Result<String> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("0::"));
-        line.map(str::to_owned).context("a process without a cgroup of version 2")
     }
 }
