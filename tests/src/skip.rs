@@ -21,6 +21,8 @@ pub enum Skip {
     NoBpfLsm,
     /// No Debian mirror that this machine reaches gives this series of containerd.
     NoContainerd,
+    /// No Debian mirror that this machine reaches gives Docker.
+    NoDocker,
 }
 
 impl Skip {
@@ -32,6 +34,7 @@ impl Skip {
             Self::ProtocolMissing => "the kernel lacks this protocol",
             Self::NoPackageRegistry => "no package client of this machine reaches a registry",
             Self::NoContainerd => "no Debian mirror gives this containerd",
+            Self::NoDocker => "no Debian mirror gives Docker",
             Self::NoBpfLsm => "the kernel loads no BPF LSM programs",
         }
     }

@@ -67,13 +67,8 @@ impl Image {
         pack(&root, &layer)?;
         let mut layout = Layout::create(folder.join("layout"))?;
         let layer = layout.add("layer.v1.tar", &fs::read(layer)?)?;
-        let config = json!({
-            "architecture": architecture(),
-            "os": "linux",
-            "config": {"Cmd": self.command, "Env": ["PATH=/bin"], "WorkingDir": "/"},
-            "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
-        });
-        let config = layout.add("config.v1+json", config.to_string().as_bytes())?;
+        let config = self.config(&layer.digest).to_string();
+        let config = layout.add("config.v1+json", config.as_bytes())?;
         let no_notes = json!({});
         let manifest = json!({
             "schemaVersion": 2,
@@ -86,6 +81,37 @@ impl Image {
         let index = json!({"schemaVersion": 2, "manifests": [manifest.describe(&name)]});
         layout.finish(&index, &archive)?;
         Ok(archive)
+    }
+
+    /// Writes the image into `folder` and returns the archive: what `docker save` writes, and `docker load`
+    /// of any version reads (docker image specification v1.2).
+    pub(super) fn write_for_docker(&self, folder: &Path) -> Result<PathBuf> {
+        let root = folder.join("rootfs");
+        self.fill(&root)?;
+        let saved = folder.join("saved");
+        fs::create_dir_all(&saved)?;
+        pack(&root, &saved.join("layer.tar"))?;
+        let digest = digest_of(&fs::read(saved.join("layer.tar"))?)?;
+        fs::write(saved.join("config.json"), self.config(&digest).to_string())?;
+        let manifest = json!([{
+            "Config": "config.json",
+            "RepoTags": [self.reference],
+            "Layers": ["layer.tar"],
+        }]);
+        fs::write(saved.join("manifest.json"), manifest.to_string())?;
+        let archive = folder.join("image.tar");
+        pack(&saved, &archive)?;
+        Ok(archive)
+    }
+
+    /// The image's configuration, with its one layer.
+    fn config(&self, layer: &str) -> Value {
+        json!({
+            "architecture": architecture(),
+            "os": "linux",
+            "config": {"Cmd": self.command, "Env": ["PATH=/bin"], "WorkingDir": "/"},
+            "rootfs": {"type": "layers", "diff_ids": [layer]},
+        })
     }
 
     fn fill(&self, root: &Path) -> Result<()> {
@@ -150,12 +176,10 @@ impl Layout {
 
     /// Stores `bytes`, which are an `application/vnd.oci.image.KIND`.
     fn add(&mut self, kind: &'static str, bytes: &[u8]) -> Result<Blob> {
-        let mut digest = String::new();
-        for byte in Sha256::digest(bytes) {
-            write!(digest, "{byte:02x}")?;
-        }
-        fs::write(self.folder.join("blobs/sha256").join(&digest), bytes)?;
-        Ok(Blob { kind, digest: format!("sha256:{digest}"), size: bytes.len() })
+        let digest = digest_of(bytes)?;
+        let name = digest.trim_start_matches("sha256:");
+        fs::write(self.folder.join("blobs/sha256").join(name), bytes)?;
+        Ok(Blob { kind, digest, size: bytes.len() })
     }
 
     fn finish(self, index: &Value, archive: &Path) -> Result<()> {
@@ -163,6 +187,15 @@ impl Layout {
         fs::write(self.folder.join("index.json"), index.to_string())?;
         pack(&self.folder, archive)
     }
+}
+
+/// The digest of `bytes` as the OCI writes it: `sha256:HEX`.
+fn digest_of(bytes: &[u8]) -> Result<String> {
+    let mut digest = String::from("sha256:");
+    for byte in Sha256::digest(bytes) {
+        write!(digest, "{byte:02x}")?;
+    }
+    Ok(digest)
 }
 
 /// The shared objects that the dynamic linker loads for `program`, itself included; none for what is static
