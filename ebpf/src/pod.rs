@@ -52,6 +52,9 @@ pub mod flags {
     pub const OWN_NETNS: u32 = 1 << 4;
     /// Every layer that this pod is to have is in place: the sentinel is answered.
     pub const PROVEN: u32 = 1 << 5;
+    /// The slot is some pod's, whose policy is not there yet. It tells the programs nothing: it keeps the
+    /// slot from being given to another pod by an agent that comes after a kill.
+    pub const HELD: u32 = 1 << 6;
 }
 
 /// What the allow map holds for an endpoint: two words, because there are thousands.

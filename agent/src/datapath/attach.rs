@@ -183,6 +183,7 @@ impl Datapath {
             attachment.hold(link, hook, pins)?;
         }
         drop(programs);
+        self.hold_slot(slot)?;
         let mut tables = lock(&self.tables);
         for hook in &HOOKS {
             // The kernel makes the storage when the program is attached, one for each attach type.
@@ -193,6 +194,19 @@ impl Datapath {
                 .map_err(DatapathError::map("telling a hook its slot"))?;
         }
         Ok(attachment)
+    }
+
+    /// Points the hooks of a cgroup at no slot: what still runs in it is refused everything. The kernel keeps
+    /// what a hook was told for as long as the cgroup lives, and a pod's next sandbox has the same one.
+    pub fn forget(&self, cgroup: &Path) {
+        // Without a cgroup there is nobody left to be told anything.
+        let Ok(metadata) = fs::metadata(cgroup) else { return };
+        let mut tables = lock(&self.tables);
+        for hook in &HOOKS {
+            let key = CgroupStorageKey::new(metadata.ino(), hook.attach_type as u32);
+            // A hook that was never attached there has nothing to forget.
+            tables.slots.insert(key, 0, 0).ok();
+        }
     }
 
     /// The slot that the hooks of a cgroup serve, where an earlier agent attached them.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use weir_ebpf::{
     address::{Address, Endpoint},
     flow::{Client, Flow, FlowKey, WireFlow, WireKey},
-    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, SLOTS},
+    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, SLOTS, flags},
     process::{Process, ProcessKey},
 };
 
@@ -148,6 +148,19 @@ impl Datapath {
         Ok(number)
     }
 
+    /// Says in the kernel that a slot is some pod's. Before anything there names the slot: an agent that comes
+    /// after a kill takes a slot without a state for free.
+    pub(super) fn hold_slot(&self, number: u32) -> Result<(), DatapathError> {
+        let mut tables = lock(&self.tables);
+        let action = "holding a slot for a pod";
+        let state = tables.pods.get(&number, 0).map_err(DatapathError::map(action))?.0;
+        if state.flags != 0 {
+            return Ok(());
+        }
+        let held = PodState { flags: flags::HELD, ..state };
+        tables.pods.set(number, Kernel(held), 0).map_err(DatapathError::map(action))
+    }
+
     /// Writes a pod's state. The generation is written last: a socket that is judged again meets the
     /// tables of the new policy.
     ///
@@ -192,7 +205,7 @@ impl Datapath {
         Ok(bank)
     }
 
-    /// Closes the slot and gives it back. The links must be gone.
+    /// Closes the slot and gives it back. No hook may name it any more ([`Self::forget`]).
     pub fn release_slot(&self, slot: &Slot) {
         let mut tables = lock(&self.tables);
         let mut banks = lock(&slot.networks);
@@ -210,7 +223,7 @@ impl Datapath {
         taken.map(|(number, _)| number).collect()
     }
 
-    /// Frees slots that an earlier agent left in use and nobody has adopted. Their links must be gone.
+    /// Frees slots that an earlier agent left in use and nobody has adopted. No hook may name them any more.
     pub fn release_left(&self, numbers: &[u32]) {
         for &number in numbers {
             match self.adopt_slot(number) {

@@ -93,7 +93,10 @@ impl Enforcer {
             None => (self.pool.take()?, None),
         };
         // From here on the pod is closed, or as open as the policy that an earlier agent left.
-        let attachment = self.datapath.attach(&cgroup, slot.number(), Some(&folder))?;
+        let attachment = self
+            .datapath
+            .attach(&cgroup, slot.number(), Some(&folder))
+            .inspect_err(|_refused| self.give_back_unused(&cgroup, &slot))?;
         let port = left.as_ref().map_or(0, |state| state.listener_port);
         let place = match &sandbox.network {
             Network::Host => None,
@@ -154,6 +157,7 @@ impl Enforcer {
             pod,
             server: Some(server).into(),
             attachment: Some(attachment).into(),
+            cgroup,
             folder,
             journal: journal_path,
             wire: place.map(|place| Wire::new(place.netns, wires, surroundings, self.wire_attach)),
@@ -213,9 +217,17 @@ impl Enforcer {
         Ok(guarded.collect::<Result<_, _>>()?)
     }
 
+    /// Gives back the slot of an attempt that failed before any hook was told of it.
+    fn give_back_unused(&self, cgroup: &Path, slot: &Slot) {
+        if self.datapath.slot_of(cgroup) != Some(slot.number()) {
+            self.datapath.release_slot(slot);
+        }
+    }
+
     /// Takes away what failed attempts left of a pod that has ended.
     pub(super) fn clear(&self, sandbox: &SandboxId, cgroup: &Path) {
         let slot = self.datapath.slot_of(cgroup);
+        self.datapath.forget(cgroup);
         remove_folder(&self.pins.of(sandbox));
         if let Some(slot) = slot {
             self.datapath.release_left(&[slot]);

@@ -29,6 +29,7 @@ pub(super) struct Enforced {
     pub(super) pod: Arc<EnforcedPod>,
     pub(super) server: Mutex<Option<Server>>,
     pub(super) attachment: Mutex<Option<Attachment>>,
+    pub(super) cgroup: PathBuf,
     pub(super) folder: PathBuf,
     pub(super) journal: PathBuf,
     /// The second layer; none for a pod on the node's own network.
@@ -132,6 +133,7 @@ impl Enforced {
         }
         let _accounts = self.pod.settle();
         self.pod.record_phase(Kind::Detach);
+        self.pod.datapath().forget(&self.cgroup);
         let detached: io::Result<()> =
             lock(&self.attachment).take().map_or(Ok(()), Attachment::detach);
         if let Err(error) = detached {

@@ -25,7 +25,13 @@ pub(super) fn clear(enforcer: &Enforcer, listing: &Listing, slots: &[u32]) {
         .sandboxes
         .iter()
         .filter_map(|sandbox| {
-            enforcer.datapath.slot_of(&sandbox.cgroup.below(&enforcer.cgroup_root))
+            let cgroup = sandbox.cgroup.below(&enforcer.cgroup_root);
+            if enforcer.pins.of(&sandbox.id).exists() {
+                return enforcer.datapath.slot_of(&cgroup);
+            }
+            // What is told there is of the pod's last sandbox, which ended while no agent ran.
+            enforcer.datapath.forget(&cgroup);
+            None
         })
         .collect();
     let left: Vec<u32> = slots.iter().copied().filter(|slot| !adopted.contains(slot)).collect();

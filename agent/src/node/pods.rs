@@ -23,6 +23,8 @@ pub(super) struct Known {
 /// Where it stands.
 #[derive(Debug)]
 pub(super) enum Stage {
+    /// Waiting for the pod's last sandbox, which has the same cgroup, to be cleared away.
+    Waiting,
     /// Being enforced.
     Attaching {
         /// Attempts that have failed.

@@ -82,9 +82,25 @@ impl Agent {
         }
         self.roster.enter(&sandbox, Phase::Seen, None);
         let id = sandbox.id.clone();
+        let has_last = self.pods.values().any(|other| other.sandbox.cgroup == sandbox.cgroup);
+        if has_last {
+            self.pods.insert(id, Known { sandbox, stage: Stage::Waiting });
+            return;
+        }
         let stage = Stage::Attaching { failures: 0, ended: false };
         self.pods.insert(id.clone(), Known { sandbox, stage });
         self.attach(&id, received);
+    }
+
+    /// Begins to enforce the sandbox that waited for one in the same cgroup to be cleared away.
+    fn succeed(&mut self, last: &Sandbox) {
+        let next = self.pods.iter_mut().find(|(_, known)| {
+            matches!(known.stage, Stage::Waiting) && known.sandbox.cgroup == last.cgroup
+        });
+        let Some((id, known)) = next else { return };
+        known.stage = Stage::Attaching { failures: 0, ended: false };
+        let id = id.clone();
+        self.attach(&id, Instant::now());
     }
 
     fn attach(&self, id: &SandboxId, received: Instant) {
@@ -116,6 +132,7 @@ impl Agent {
             Done::Released(id) => {
                 if let Some(known) = self.pods.remove(&id) {
                     self.roster.enter(&known.sandbox, Phase::Gone, None);
+                    self.succeed(&known.sandbox);
                 }
             }
         }
@@ -172,6 +189,11 @@ impl Agent {
         match &mut known.stage {
             Stage::Attaching { ended, .. } => *ended = true,
             Stage::Draining => {}
+            // Nothing was put in place.
+            Stage::Waiting => {
+                self.roster.enter(&known.sandbox, Phase::Gone, None);
+                self.pods.remove(id);
+            }
             Stage::Enforcing(enforced) => {
                 let pod = Arc::clone(enforced);
                 known.stage = Stage::Draining;
