@@ -58,12 +58,14 @@ impl Pins {
         sandboxes(&self.pods())
     }
 
-    /// Removes the pins of one pod in other layouts, now that this agent's hooks are in place beside them.
+    /// Removes the pins of one pod in other layouts, now that this agent's hooks are in place beside them, and
+    /// the layouts that hold no pod any more.
     pub(super) fn remove_elsewhere(&self, sandbox: &SandboxId) {
         for layout in self.other_layouts() {
             let folder = layout.join("pods").join(sandbox.as_str());
             if folder.exists() {
                 remove_folder(&folder);
+                remove_if_empty(&layout);
             }
         }
     }
@@ -77,11 +79,7 @@ impl Pins {
                     remove_folder(&pods.join(sandbox.as_str()));
                 }
             }
-            if sandboxes(&pods).is_empty() {
-                remove_folder(&layout.join("tables"));
-                remove_folder(&pods);
-                remove_folder(&layout);
-            }
+            remove_if_empty(&layout);
         }
     }
 
@@ -90,6 +88,16 @@ impl Pins {
             .into_iter()
             .filter(|folder| *folder != self.layout && folder.join("pods").is_dir())
             .collect()
+    }
+}
+
+/// Removes a layout that holds no pod.
+fn remove_if_empty(layout: &Path) {
+    let pods = layout.join("pods");
+    if sandboxes(&pods).is_empty() {
+        remove_folder(&layout.join("tables"));
+        remove_folder(&pods);
+        remove_folder(layout);
     }
 }
 
