@@ -27,6 +27,8 @@ pub enum Program {
     Storm,
     /// Passes a socket made outside to a process inside.
     Handover,
+    /// Sends frames from below IP, and counts them on the other side; statically linked.
+    Frames,
 }
 
 impl Program {
@@ -41,6 +43,7 @@ impl Program {
             Self::Balancer => ("balancer", include_str!("../programs/balancer.c"), &[]),
             Self::Storm => ("storm", include_str!("../programs/storm.c"), &[]),
             Self::Handover => ("handover", include_str!("../programs/handover.c"), &[]),
+            Self::Frames => ("frames", include_str!("../programs/frames.c"), &["-static"]),
         }
     }
 
