@@ -29,6 +29,8 @@ pub enum Program {
     Handover,
     /// Statically linked; sends to the attacker from its first instruction on.
     Flood,
+    /// Sends frames from below IP, and counts them on the other side; statically linked.
+    Frames,
 }
 
 impl Program {
@@ -44,6 +46,7 @@ impl Program {
             Self::Storm => ("storm", include_str!("../programs/storm.c"), &[]),
             Self::Handover => ("handover", include_str!("../programs/handover.c"), &[]),
             Self::Flood => ("flood", include_str!("../programs/flood.c"), &["-static"]),
+            Self::Frames => ("frames", include_str!("../programs/frames.c"), &["-static"]),
         }
     }
 

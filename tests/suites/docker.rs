@@ -362,17 +362,22 @@ fn downloads(placement: Placement) -> Result<()> {
     let Some(world) = World::new(placement, Weir::On, &profile)? else {
         return skip::record("docker::downloads", Skip::NoDocker);
     };
-    // Many whole downloads, some cut off by their client, and one that is longer than its answer lives.
+    // Many whole transfers in segments of 64 KiB each way, some cut off by their client, and a download that is
+    // longer than its answer lives.
     let script = "curl -4 -sS -m 6 -o /tmp/long http://files.example.com/drip/1000 2> /dev/null &
         for turn in 1 2 3 4 5 6 7 8; do
           curl -4 -sS -m 10 -o /tmp/whole http://files.example.com/bytes/3000000 || exit 1
           [ $(stat -c %s /tmp/whole) = 3000000 ] || exit 1
+          curl -4 -sS -m 10 -o /dev/null --data-binary @/tmp/whole http://files.example.com/ || exit 1
           curl -4 -sS -m 0.2 -o /dev/null http://files.example.com/drip/16000 2> /dev/null
         done
         wait
         stat -c %s /tmp/long";
     for layer in Layer::ALL {
+        let before = world.lab.web.uploaded();
         let said = world.run(layer, script)?;
+        let uploaded = world.lab.web.uploaded() - before;
+        ensure!(uploaded == 8 * 3_000_000, "{layer}: the server took {uploaded} bytes");
         let long: u64 = said.trim().parse().context(said.clone())?;
         ensure!(long > 45_000, "{layer}: the long download ended after {long} bytes");
     }
