@@ -20,3 +20,4 @@ pub mod skip;
 pub mod unbound;
 pub mod web;
 pub mod weir;
+pub mod world;
