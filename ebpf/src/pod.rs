@@ -176,9 +176,13 @@ pub struct PodCounters {
     pub window_ns: u64,
     /// Events written in this window.
     pub window_events: u64,
+    /// Flow entries written since the slot was taken, those that are gone again included.
+    pub flows: u64,
+    /// Process entries written, likewise.
+    pub processes: u64,
 }
 
-const _: () = assert!(size_of::<PodCounters>() == 64);
+const _: () = assert!(size_of::<PodCounters>() == 80);
 
 /// Events that one pod may write in a second, so that no pod hides another's.
 pub const EVENTS_PER_WINDOW: u64 = 1024;

@@ -22,3 +22,4 @@ pub mod traces;
 pub mod unbound;
 pub mod web;
 pub mod weir;
+pub mod world;

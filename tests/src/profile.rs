@@ -29,6 +29,14 @@ impl Profile {
         self.rule(&format!("domains: [{list}]\n      ports: [{}]", quoted(ports)))
     }
 
+    /// Allows `domains` at `ports`, answers in private ranges included.
+    #[must_use]
+    pub fn private_domains_at(self, domains: &[&str], ports: &[&str]) -> Self {
+        let (domains, ports) = (quoted(domains), quoted(ports));
+        let lines = format!("domains: [{domains}]\n      ports: [{ports}]\n      private: true");
+        self.rule(&lines)
+    }
+
     /// Allows `cidrs` at `ports`.
     #[must_use]
     pub fn cidrs_at(self, cidrs: &[&str], ports: &[&str]) -> Self {

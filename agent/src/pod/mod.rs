@@ -12,6 +12,7 @@ pub mod journal;
 pub mod records;
 mod rules;
 mod serve;
+pub mod sweep;
 mod table;
 
 use std::{
@@ -31,7 +32,7 @@ use crate::{
 };
 
 use self::{
-    hosts::HostMemory, journal::Journal, records::Recorder, rules::ProfileHistory,
+    hosts::HostMemory, journal::Journal, records::Recorder, rules::ProfileHistory, sweep::Swept,
     table::AllowTable,
 };
 
@@ -87,6 +88,7 @@ pub struct EnforcedPod {
     listener: ListenerAddress,
     state: Mutex<State>,
     hosts: Mutex<HostMemory>,
+    swept: Mutex<Swept>,
     recorder: Recorder,
     journal: Option<Journal>,
     /// The pod's uid, where there is one to be told to its barrier.
@@ -151,6 +153,7 @@ impl EnforcedPod {
                 history: ProfileHistory::default(),
             }),
             hosts: Mutex::default(),
+            swept: Mutex::default(),
             recorder,
             journal: None,
             uid: None,

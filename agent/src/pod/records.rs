@@ -244,7 +244,9 @@ fn name_process(record: &mut Record, process: Identity) {
 impl EnforcedPod {
     /// Names a process of this pod.
     pub(super) fn identify(&self, key: ProcessKey, comm: [u8; COMM_BYTES]) -> Identity {
-        attribution::identify(&self.slot, key, comm, self.recorder.root.get().copied())
+        // The table first: while a process is moved it is in both.
+        let remembered = self.slot.process(key).or_else(|| lock(&self.swept).process(&key));
+        attribution::identify(remembered.as_ref(), key, comm, self.recorder.root.get().copied())
     }
 
     /// Tells that enforcement began, or ended.
@@ -264,6 +266,10 @@ impl EnforcedPod {
         else {
             return;
         };
+        if lock(&self.swept).knows(&event.flow) {
+            // A flow that was moved out of the table and came back.
+            return;
+        }
         let profile = self.current_profile();
         let refined = self.refine(&event.flow.peer, reason);
         let rule = RuleIndex::DEFAULT_DENY;
@@ -281,7 +287,7 @@ impl EnforcedPod {
     /// All that was counted, and a `flow` record of each; with what was lost on the way.
     #[must_use]
     pub fn settle(&self) -> Vec<Account> {
-        let flows = self.slot.flows();
+        let flows = lock(&self.swept).account(self.slot.flows());
         let mut accounts: Vec<Account> =
             flows.iter().filter_map(|(key, flow)| self.account(key, flow)).collect();
         accounts.extend(self.recorder.refused_names());

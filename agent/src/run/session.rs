@@ -30,7 +30,7 @@ use crate::{
         record::{Kind, Scope},
         sink::Sink,
     },
-    pod::{EnforcedPod, ListenerAddress, Reach, Surroundings, records::Recorder},
+    pod::{EnforcedPod, ListenerAddress, Reach, Surroundings, records::Recorder, sweep},
     policy::{Mode, Profile},
     resolver::{Listener, Resolver, ResolverSettings, Server, Upstreams, serve},
     system::{addresses::AddressChanges, cgroup, clock::monotonic_ns},
@@ -191,6 +191,7 @@ impl Session<'_> {
         let entries = usize::try_from(limits.entries).unwrap_or(usize::MAX);
         let pod = EnforcedPod::new(datapath, slot, plan.profile, reachable_at, entries, recorder);
         let pod = Arc::new(pod);
+        sweep::keep_room(&pod, limits);
         let resolver = Resolver::new(plan.upstreams, ResolverSettings::default());
         let server = serve(resolver, Arc::clone(&pod), listener)
             .map_err(RunError::system("serving DNS on loopback"))?;

@@ -164,6 +164,11 @@ fn count(pod: &CurrentPod, key: &FlowKey, tag: &SocketTag, rule: u32, amount: Am
         padding: 0,
     };
     if flows.insert(key, flow, u64::from(BPF_NOEXIST)).is_ok() {
+        // The agent makes room by this count, before there is none.
+        if let Some(counters) = counters(pod) {
+            // SAFETY: a field of a live map value.
+            add(unsafe { &raw mut (*counters).flows }, 1);
+        }
         return true;
     }
     // Another CPU was first, or the table gave no room.

@@ -56,11 +56,17 @@ fn remember(pod: &CurrentPod, key: &ProcessKey, task: u64, leader: u64, offsets:
     }
     let Some(blank) = BLANK_PROCESS.get(0) else { return };
     // Without room a record lacks a name, never a verdict.
-    if processes.insert(key, blank, 0).is_err()
-        && let Some(counters) = account::counters(pod)
-    {
-        // SAFETY: a field of a live map value.
-        account::add(unsafe { &raw mut (*counters).lost_processes }, 1);
+    let written = processes.insert(key, blank, 0).is_ok();
+    if let Some(counters) = account::counters(pod) {
+        // SAFETY: fields of a live map value.
+        let counter = unsafe {
+            if written {
+                &raw mut (*counters).processes
+            } else {
+                &raw mut (*counters).lost_processes
+            }
+        };
+        account::add(counter, 1);
     }
     let Some(process) = processes.get_ptr_mut(key) else { return };
     // SAFETY: the kernel returned it for this run; only this path writes to an entry, and readers
