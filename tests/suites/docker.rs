@@ -20,8 +20,6 @@ use weir_tests::skip::{self, Skip};
 use weir_tests::weir::Event;
 
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
-/// Where the attacker waits, a port for each layer.
-const PORTS: [u16; 4] = [8443, 8444, 8445, 8446];
 /// The user-made network.
 const NETWORK: &str = "made";
 
@@ -49,7 +47,7 @@ impl World {
     fn new(placement: Placement, weir: Weir, profile: &Profile) -> Result<Option<Self>> {
         let lab = Lab::new()?;
         let Some(docker) = Docker::find(lab.folder())? else { return Ok(None) };
-        for port in PORTS.into_iter().chain([853]) {
+        for port in Layer::ALL.map(Layer::port).into_iter().chain([853]) {
             lab.attacker.listen(port)?;
         }
         lab.metadata.listen(80)?;
@@ -118,8 +116,14 @@ enum Layer {
 impl Layer {
     const ALL: [Self; 4] = [Self::Job, Self::Daemon, Self::Bridge, Self::Made];
 
+    /// Where the attacker waits for what this layer sends.
     const fn port(self) -> u16 {
-        PORTS[self as usize]
+        match self {
+            Self::Job => 8443,
+            Self::Daemon => 8444,
+            Self::Bridge => 8445,
+            Self::Made => 8446,
+        }
     }
 }
 
@@ -363,15 +367,16 @@ fn downloads(placement: Placement) -> Result<()> {
         return skip::record("docker::downloads", Skip::NoDocker);
     };
     // Many whole transfers in segments of 64 KiB each way, some cut off by their client, and a download that is
-    // longer than its answer lives.
-    let script = "curl -4 -sS -m 6 -o /tmp/long http://files.example.com/drip/1000 2> /dev/null &
+    // longer than its answer lives. What the server still sends then is reset by the kernel, which has no socket
+    // for it any more.
+    let script = "
         for turn in 1 2 3 4 5 6 7 8; do
           curl -4 -sS -m 10 -o /tmp/whole http://files.example.com/bytes/3000000 || exit 1
           [ $(stat -c %s /tmp/whole) = 3000000 ] || exit 1
           curl -4 -sS -m 10 -o /dev/null --data-binary @/tmp/whole http://files.example.com/ || exit 1
           curl -4 -sS -m 0.2 -o /dev/null http://files.example.com/drip/16000 2> /dev/null
         done
-        wait
+        curl -4 -sS -m 4 -o /tmp/long http://files.example.com/drip/1000 2> /dev/null
         stat -c %s /tmp/long";
     for layer in Layer::ALL {
         let before = world.lab.web.uploaded();
@@ -379,7 +384,7 @@ fn downloads(placement: Placement) -> Result<()> {
         let uploaded = world.lab.web.uploaded() - before;
         ensure!(uploaded == 8 * 3_000_000, "{layer}: the server took {uploaded} bytes");
         let long: u64 = said.trim().parse().context(said.clone())?;
-        ensure!(long > 45_000, "{layer}: the long download ended after {long} bytes");
+        ensure!(long > 30_000, "{layer}: the long download ended after {long} bytes");
     }
     let agent = world.agent.as_ref().context("no agent")?;
     for event in agent.events()? {
