@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
@@ -109,6 +109,18 @@ impl Agent {
         self.process.wait_for_line(DEFAULT_LIMIT, |line| line.contains(text))
     }
 
+    /// Waits until `count` more lines of its log have contained `text`.
+    pub fn wait_for_many(&self, text: &str, count: usize, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        for seen in 0..count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.process
+                .wait_for_line(left, |line| line.contains(text))
+                .with_context(|| format!("{seen} of {count} lines"))?;
+        }
+        Ok(())
+    }
+
     /// Its process.
     #[must_use]
     pub const fn process(&self) -> &Running {
@@ -132,6 +144,11 @@ impl Agent {
     pub fn kill(self) -> Result<()> {
         self.process.signal(Signal::SIGKILL)?;
         self.process.finish(DEFAULT_LIMIT).map(drop)
+    }
+
+    /// Waits for its end by itself, and returns what it said.
+    pub fn finish(self) -> Result<Output> {
+        self.process.finish(DEFAULT_LIMIT)
     }
 
     /// Tells it to end, and returns what it said.

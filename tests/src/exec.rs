@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -45,14 +46,21 @@ impl Output {
     }
 }
 
+/// A receiver that threads may share.
+type Shared<T> = Mutex<mpsc::Receiver<T>>;
+
+fn receive<T>(from: &Shared<T>, at_most: Duration) -> Result<T, RecvTimeoutError> {
+    from.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(at_most)
+}
+
 /// A running child in its own process group, killed with its group on drop.
 #[derive(Debug)]
 pub struct Running {
     label: String,
     pid: Pid,
     started: Instant,
-    exit: mpsc::Receiver<io::Result<ExitStatus>>,
-    lines: mpsc::Receiver<String>,
+    exit: Shared<io::Result<ExitStatus>>,
+    lines: Shared<String>,
     stdout: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
     status: Option<ExitStatus>,
@@ -120,8 +128,8 @@ fn start(mut command: Command, label: String, input: Stdio) -> Result<Running> {
         label,
         pid,
         started,
-        exit: wait_in_thread(child),
-        lines,
+        exit: Mutex::new(wait_in_thread(child)),
+        lines: Mutex::new(lines),
         stdout,
         stderr,
         status: None,
@@ -163,7 +171,7 @@ impl Running {
         let deadline = Instant::now() + limit;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
+            match receive(&self.lines, left) {
                 Ok(line) if wanted(&line) => return Ok(line),
                 Ok(_) => {}
                 Err(_) => bail!("no such line from {} within {limit:?}", self.label),
@@ -173,7 +181,7 @@ impl Running {
 
     /// Waits for the end; after `limit` the whole group is killed and that is an error.
     pub fn finish(mut self, limit: Duration) -> Result<Output> {
-        let Ok(status) = self.exit.recv_timeout(limit) else {
+        let Ok(status) = receive(&self.exit, limit) else {
             self.kill_group();
             let (stdout, stderr) = self.drain();
             bail!(
@@ -213,7 +221,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill_group();
         if self.status.is_none() {
-            self.exit.recv_timeout(Duration::from_secs(5)).ok();
+            receive(&self.exit, Duration::from_secs(5)).ok();
         }
     }
 }

@@ -27,6 +27,8 @@ pub enum Program {
     Storm,
     /// Passes a socket made outside to a process inside.
     Handover,
+    /// Statically linked; sends to the attacker from its first instruction on.
+    Flood,
 }
 
 impl Program {
@@ -41,6 +43,7 @@ impl Program {
             Self::Balancer => ("balancer", include_str!("../programs/balancer.c"), &[]),
             Self::Storm => ("storm", include_str!("../programs/storm.c"), &[]),
             Self::Handover => ("handover", include_str!("../programs/handover.c"), &[]),
+            Self::Flood => ("flood", include_str!("../programs/flood.c"), &["-static"]),
         }
     }
 

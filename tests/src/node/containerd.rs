@@ -201,6 +201,13 @@ impl Process {
         Ok(())
     }
 
+    /// Ends it by SIGKILL.
+    pub(super) fn kill(self) -> Result<()> {
+        self.process.signal(Signal::SIGKILL)?;
+        self.process.finish(Duration::from_secs(20))?;
+        Ok(())
+    }
+
     /// Its process id.
     pub(super) fn pid(&self) -> i32 {
         self.process.pid()

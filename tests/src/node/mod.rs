@@ -151,6 +151,13 @@ impl Node {
         process.stop()
     }
 
+    /// Kills containerd. Pods run on.
+    pub fn kill_containerd(&self) -> Result<()> {
+        let process = self.process().take().context("containerd is stopped already")?;
+        self.inner.cri.disconnect();
+        process.kill()
+    }
+
     /// Starts containerd, which finds the pods that run; returns when it is ready.
     pub fn start_containerd(&self) -> Result<()> {
         let mut slot = self.process();
