@@ -51,7 +51,8 @@ impl Download {
     /// Begins it in a container of its own, through an allowed name.
     fn begin(jobs: &Jobs, pod: &Pod, name: &str) -> Result<Self> {
         let script = format!("exec curl -sSN -o /tmp/taken http://{name}/drip/16384");
-        let container = pod.start(jobs.container("download").shell(&script))?;
+        let container = format!("download-{}", name.replace('.', "-"));
+        let container = pod.start(jobs.container(&container).shell(&script))?;
         let file = format!("/proc/{}/root/tmp/taken", container.pid()?).into();
         let download = Self { container, file };
         download.flows()?;
@@ -159,14 +160,14 @@ fn a_dead_agent_leaves_everything_as_it_was_and_the_next_one_goes_on() -> Result
 fn kills_at_random_instants_open_nothing_and_lose_nothing() -> Result<()> {
     const KILLS: u64 = 30;
     let jobs = Jobs::new()?;
-    let mut agent = Jobs::allowing(&[FILES]).start(&jobs.node)?;
+    let agent = Jobs::allowing(&[FILES]).start(&jobs.node)?;
     let watch = jobs.watch_attacker()?;
     let stays = jobs.pod(PodSpec::new("stays"))?;
     let download = Download::begin(&jobs, &stays, FILES)?;
     stays.start(jobs.flood(None))?;
     let done = std::sync::atomic::AtomicBool::new(false);
     let relaxed = std::sync::atomic::Ordering::Relaxed;
-    std::thread::scope(|scope| {
+    let last = std::thread::scope(|scope| {
         let churn: Vec<_> = (0..2)
             .map(|thread| {
                 let (jobs, done) = (&jobs, &done);
@@ -181,17 +182,15 @@ fn kills_at_random_instants_open_nothing_and_lose_nothing() -> Result<()> {
             })
             .collect();
         let mut dice = Dice(0x5eed);
-        let killing = (0..KILLS).try_for_each(|kill| {
+        let last = (0..KILLS).try_fold(agent, |agent, kill| {
             // Some agents have only begun to load, some follow all pods.
             if kill % 3 != 0 {
                 agent.wait_for("reconciled")?;
             }
             std::thread::sleep(Duration::from_millis(dice.below(700)));
-            let next = Agent::spawn(&jobs.node);
-            let dead = std::mem::replace(&mut agent, next?);
-            dead.kill()?;
+            agent.kill()?;
             silent(&watch).with_context(|| format!("kill {kill}"))?;
-            anyhow::Ok(())
+            Agent::spawn(&jobs.node)
         });
         done.store(true, relaxed);
         let mut pods = 0;
@@ -200,11 +199,11 @@ fn kills_at_random_instants_open_nothing_and_lose_nothing() -> Result<()> {
                 thread.join().map_err(|_panic| anyhow::anyhow!("a pod's thread panicked"))??;
         }
         ensure!(pods > 2, "only {pods} pods in all");
-        killing
+        last
     })?;
     download.flows()?;
     silent(&watch)?;
-    agent.kill()?;
+    last.kill()?;
     let agent = next_agent(&jobs.node, 1)?;
     let left = traces::of_weir(&jobs.node)?;
     let others = left.iter().filter(|trace| !trace.contains(stays.id())).count();
@@ -324,7 +323,7 @@ fn a_broken_policy_changes_nothing_on_sighup() -> Result<()> {
     let build = pod.start(jobs.sleeper())?;
     let download = Download::begin(&jobs, &pod, FILES)?;
     AgentSpec::default()
-        .namespace("ci", "apiVersion: weir.dev/v1\nkind: EgressProfile\nspec: { allwo: [] }\n")
+        .namespace("ci", "apiVersion: weir.dev/v1\nkind: EgressProfile\nmetadata: { name: lab/test }\nspec: { allwo: [] }\n")
         .write(&jobs.node)?;
     agent.process().signal(Signal::SIGHUP)?;
     let line = agent.wait_for("the policies stay as they were")?;
