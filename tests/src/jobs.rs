@@ -103,8 +103,8 @@ impl Jobs {
         let said = flood.logs()?;
         ensure!(code == 0, "{said}");
         let counted: serde_json::Value = serde_json::from_str(&said).context(said.clone())?;
-        ensure!(counted["tries"].as_u64() > Some(0), "{said}");
-        ensure!(counted["tries"] == counted["refused"], "{said}");
+        ensure!(counted.get("tries").and_then(serde_json::Value::as_u64) > Some(0), "{said}");
+        ensure!(counted.get("tries") == counted.get("refused"), "{said}");
         pod.remove()
     }
 

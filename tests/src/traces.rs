@@ -75,7 +75,10 @@ pub fn programs(node: &Node, sandbox: &str) -> Result<Vec<(String, u64)>> {
     let mut programs = Vec::new();
     for name in names(&node.path(&folder))? {
         let link = bpftool(node, &["link", "show", "pinned"], &folder.join(&name))?;
-        let program = link["prog_id"].as_u64().with_context(|| format!("{name}: {link}"))?;
+        let program = link
+            .get("prog_id")
+            .and_then(Value::as_u64)
+            .with_context(|| format!("{name}: {link}"))?;
         programs.push((name, program));
     }
     Ok(programs)

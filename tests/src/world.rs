@@ -77,7 +77,11 @@ impl World {
 
     /// Runs `script` as the job of `pod` to its end, with exit code 0; what it wrote.
     pub fn run(&self, pod: &Pod, script: &str) -> Result<String> {
-        pod.start(self.shell("build", script))?.expect(0)
+        let container = pod.start(self.shell("build", script))?;
+        let said = container.expect(0)?;
+        // The name is free again for the next script.
+        container.remove()?;
+        Ok(said)
     }
 }
 

@@ -192,7 +192,7 @@ fn a_job_that_translates_for_itself_reaches_nobody_else() -> Result<()> {
     let script = format!(
         "set -e; curl -sS -4 -m 5 http://files.example.com/; \
          nft 'table ip own {{ chain translate {{ type nat hook output priority -100; \
-           ip daddr {web} tcp dport 80 dnat to {attacker}:80; }} }}'; \
+           ip daddr {web} tcp dport 80 dnat to {attacker}:80; }}; }}'; \
          curl -sS -4 -m 3 http://files.example.com/ || echo held"
     );
     let mut job = ContainerSpec::new("build", &world.job).shell(&script);

@@ -42,8 +42,8 @@ pub(super) struct Config {
     pub(super) annotations: Option<BTreeMap<String, String>>,
     #[serde(default)]
     pub(super) linux: Option<Linux>,
-    #[serde(default)]
-    pub(super) dns_config: Option<DnsConfig>,
+    #[serde(rename = "dns_config", default)]
+    pub(super) dns: Option<DnsConfig>,
 }
 
 /// The kubelet's `DNSConfig`, from which the pod's resolv.conf is written.

@@ -126,7 +126,7 @@ impl Sandbox {
             attempt,
             cgroup,
             network,
-            searches: stored.config.dns_config.unwrap_or_default().searches.unwrap_or_default(),
+            searches: stored.config.dns.unwrap_or_default().searches.unwrap_or_default(),
             pid,
             created: created(record),
         })

@@ -58,8 +58,8 @@ impl Swept {
     }
 
     /// Remembers a process.
-    fn keep_process(&mut self, key: ProcessKey, process: Process) {
-        if self.processes.insert(key, process).is_none() {
+    fn keep_process(&mut self, key: ProcessKey, process: &Process) {
+        if self.processes.insert(key, *process).is_none() {
             self.order.push_back(key);
         }
         while self.order.len() > PROCESSES {
@@ -181,7 +181,7 @@ impl EnforcedPod {
         for key in ended(&self.slot.process_keys(), runs) {
             // One that is not ready is being written this moment.
             let Some(process) = self.slot.process(key) else { continue };
-            swept.keep_process(key, process);
+            swept.keep_process(key, &process);
             match self.slot.forget_process(key) {
                 Ok(true) => swept.removed.iter_mut().for_each(|removed| removed.processes += 1),
                 Ok(false) => {}

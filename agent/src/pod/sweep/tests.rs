@@ -1,3 +1,5 @@
+use weir_ebpf::process::{COMPONENT_BYTES, PATH_COMPONENTS};
+
 use super::*;
 
 fn flow(count: u64, first_ns: u64, last_ns: u64) -> Flow {
@@ -39,7 +41,7 @@ fn the_account_is_bounded_and_known_flows_still_join() {
 #[test]
 fn the_oldest_processes_are_forgotten_first() {
     let blank = Process {
-        path: Default::default(),
+        path: [[0; COMPONENT_BYTES]; PATH_COMPONENTS],
         ancestors: Default::default(),
         comm: Default::default(),
         components: 0,
@@ -50,7 +52,7 @@ fn the_oldest_processes_are_forgotten_first() {
     let mut swept = Swept::default();
     let many = u32::try_from(PROCESSES).unwrap() + 1;
     for tgid in 0..many {
-        swept.keep_process(process(tgid, 1, 0), blank);
+        swept.keep_process(process(tgid, 1, 0), &blank);
     }
     assert!(swept.process(&process(0, 1, 0)).is_none());
     assert!(swept.process(&process(many - 1, 1, 0)).is_some());
