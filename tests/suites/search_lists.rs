@@ -34,7 +34,7 @@ fn expansions_by_the_pods_own_list_are_no_violations() -> Result<()> {
     let refused: Vec<&str> = events
         .iter()
         .filter(|event| event.kind() == "violation")
-        .map(|event| event.host())
+        .map(weir_tests::weir::Event::host)
         .collect();
     ensure!(refused == ["evil.example.net"], "{refused:?}");
     agent.stop().map(drop)
