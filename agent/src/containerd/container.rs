@@ -39,7 +39,8 @@ pub struct Container {
     pub sandbox: SandboxId,
     /// Its name in the pod.
     pub name: String,
-    /// Its first process, as containerd's pid namespace numbers it; 0 when containerd does not know.
+    /// Its first process, as containerd's pid namespace numbers it; 0 before there is one, and when containerd does
+    /// not know.
     pub pid: u32,
     /// Its own cgroup.
     pub cgroup: CgroupPath,

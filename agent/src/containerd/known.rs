@@ -129,8 +129,8 @@ impl Known {
 mod tests {
     use super::*;
 
-    fn sandbox(id: &str) -> Option<SandboxId> {
-        Some(SandboxId::new(id).expect("an id"))
+    fn sandbox(id: &str) -> SandboxId {
+        SandboxId::new(id).expect("an id")
     }
 
     fn gone(id: &str) -> Ended {
@@ -158,24 +158,24 @@ mod tests {
     fn a_sandbox_is_gone_with_the_last_of_its_processes() {
         let mut known = Known::default();
         known.tell_sandbox("a", Some(7));
-        known.tell_container("build", 8, sandbox("a"));
-        known.tell_container("helper", 9, sandbox("a"));
-        known.tell_container("other", 10, sandbox("b"));
+        known.tell_container("build", 8, Some(sandbox("a")));
+        known.tell_container("helper", 9, Some(sandbox("a")));
+        known.tell_container("other", 10, Some(sandbox("b")));
         assert_eq!(known.end("helper", 9), [ended("helper")]);
         assert_eq!(known.end("a", 7), []);
-        assert!(known.has_sandbox(&sandbox("a").unwrap()) && !known.is_old("a", 7));
+        assert!(known.has_sandbox(&sandbox("a")) && !known.is_old("a", 7));
         // The pause process is buried as well: the same end again.
         assert_eq!(known.end("a", 7), []);
         assert_eq!(known.end("other", 10), [ended("other")]);
         assert_eq!(known.end("build", 8), [ended("build"), gone("a")]);
-        assert!(!known.has_sandbox(&sandbox("a").unwrap()));
+        assert!(!known.has_sandbox(&sandbox("a")));
     }
 
     #[test]
     fn a_sandbox_whose_pause_process_is_dead_is_known_by_its_containers() {
         let mut known = Known::default();
         known.tell_sandbox("a", None);
-        known.tell_container("build", 8, sandbox("a"));
+        known.tell_container("build", 8, Some(sandbox("a")));
         assert_eq!(known.end("a", 7), []);
         assert_eq!(known.end("build", 8), [ended("build"), gone("a")]);
     }

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
-use containerd_client::events::{TaskDelete, TaskExit, TaskStart};
+use containerd_client::events::{ContainerCreate, TaskDelete, TaskExit, TaskStart};
 use containerd_client::services::v1::Container as Record;
 use containerd_client::types::Envelope;
 use containerd_client::types::v1::{Process, Status};
@@ -50,6 +50,8 @@ pub enum Change {
     Gone(SandboxId),
     /// A sandbox has started that cannot be read.
     Unreadable(Unreadable),
+    /// A container of a sandbox was made; nothing of it runs yet.
+    ContainerCreated(Container),
     /// A container of a sandbox has started.
     ContainerStarted(Container),
     /// A container of a sandbox has ended.
@@ -145,7 +147,7 @@ async fn subscribe(
     namespace: &str,
     nonce: &[u8],
 ) -> Result<(Streaming<Envelope>, VecDeque<Envelope>), SessionError> {
-    let topics = format!("^(/tasks/(start|exit|delete)|{PROBE})$");
+    let topics = format!("^(/tasks/(start|exit|delete)|/containers/create|{PROBE})$");
     let filter = format!("namespace=={namespace},topic~={topics:?}");
     let proof = async {
         let mut again = interval(PROBE_AGAIN);
@@ -231,6 +233,10 @@ impl Session<'_> {
 
     async fn take(&mut self, envelope: Envelope) -> Result<(), SessionError> {
         match envelope.topic.as_str() {
+            "/containers/create" => {
+                let ContainerCreate { id, .. } = decode(&envelope)?;
+                self.created(&id).await
+            }
             "/tasks/start" => {
                 let TaskStart { container_id, pid } = decode(&envelope)?;
                 self.started(&container_id, pid).await
@@ -251,6 +257,15 @@ impl Session<'_> {
                 self.ended(&delete.container_id, delete.pid).await
             }
             _ => Ok(()),
+        }
+    }
+
+    async fn created(&mut self, id: &str) -> Result<(), SessionError> {
+        let Some(record) = self.client.container(id).await? else { return Ok(()) };
+        let Some(Kind::Container) = kind(&record) else { return Ok(()) };
+        match readable(&record, 0) {
+            Some(container) => self.send(Change::ContainerCreated(container)).await,
+            None => Ok(()),
         }
     }
 

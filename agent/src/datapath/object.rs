@@ -38,8 +38,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The tables that outlive the agent where they are pinned, by their names in the object.
-const SHARED: [&str; 13] = [
+const SHARED: [&str; 14] = [
     "PODS",
+    "CGROUPS",
     "COUNTERS",
     "ALLOW",
     "FLOWS",
@@ -77,6 +78,7 @@ pub(super) struct AllPodMaps {
 /// Tables that are written when a pod comes, changes or goes.
 pub(super) struct Tables {
     pub(super) pods: Array<MapData, Kernel<PodState>>,
+    pub(super) cgroups: Array<MapData, u64>,
     pub(super) counters: Array<MapData, Kernel<PodCounters>>,
     pub(super) networks: LpmTrie<MapData, Kernel<NetworkKey>, Kernel<Network>>,
     pub(super) slots: CgroupSlots,
@@ -190,6 +192,7 @@ impl Datapath {
         let last_generation = states.iter().map(|state| state.generation).max().unwrap_or(0);
         let tables = Tables {
             pods,
+            cgroups: typed(maps.take("CGROUPS")?)?,
             counters: typed(counters)?,
             networks: typed(maps.take("NETWORKS")?)?,
             slots: typed(maps.take("SLOT")?)?,

@@ -1,6 +1,7 @@
 //! The agent from start to end.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     bundle::Bundle,
     config::Config,
-    containerd::{WatchSettings, watch},
+    containerd::{Sandbox, SandboxId, WatchSettings, watch},
     control::{ControlSocket, PodsSource},
     datapath::{Datapath, events::EventRing, slot::PodLimits},
     events::sink::Sink,
@@ -58,6 +59,8 @@ pub(super) struct Agent {
     pub(super) bundle: Bundle,
     pub(super) enforcer: Arc<Enforcer>,
     pub(super) pods: Pods,
+    /// Sandboxes that nobody selected; their barrier may yet ask for enforcement.
+    pub(super) passed_over: BTreeMap<SandboxId, Sandbox>,
     pub(super) roster: Arc<Roster>,
     pub(super) ready: Ready,
     pub(super) done: mpsc::UnboundedSender<Done>,
@@ -128,6 +131,7 @@ impl Agent {
             bundle,
             enforcer: Arc::new(enforcer),
             pods: Pods::new(),
+            passed_over: BTreeMap::new(),
             roster: Arc::clone(&roster),
             ready,
             done,

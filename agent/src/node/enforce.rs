@@ -34,6 +34,7 @@ use crate::{
     },
     pod::{
         EnforcedPod, ListenerAddress, Reach, Surroundings,
+        containers::Containers,
         journal::{Journal, Story},
         records::Recorder,
         sweep,
@@ -79,6 +80,7 @@ impl Enforcer {
         sandbox: &Sandbox,
         profile: Arc<Profile>,
         scope: Scope,
+        containers: Arc<Containers>,
     ) -> Result<Arc<Enforced>, EnforceError> {
         let folder = self.pins.of(&sandbox.id);
         let cgroup = sandbox.cgroup.below(&self.cgroup_root);
@@ -117,7 +119,7 @@ impl Enforcer {
             nftables::install(&place.netns, capture)?;
         }
 
-        let recorder = self.recorder(sandbox, scope);
+        let recorder = self.recorder(sandbox, scope).with_containers(containers);
         let journal = Journal::open(&journal_path)
             .map_err(EnforceError::system("opening the pod's journal"))?;
         let pod = EnforcedPod::new(
