@@ -78,9 +78,14 @@ fn every_container_of_a_pod_is_enforced_whenever_it_comes() -> Result<()> {
     for container in ["first", "second", "debugger"] {
         for kind in ["violation", "flow"] {
             let named = |event: &&Event| {
-                event.kind() == kind && event.text("/container") == container && event.comm() == "nc"
+                event.kind() == kind
+                    && event.text("/container") == container
+                    && event.comm() == "nc"
             };
-            ensure!(events.iter().any(|event| named(&event)), "no {kind} of {container}: {events:?}");
+            ensure!(
+                events.iter().any(|event| named(&event)),
+                "no {kind} of {container}: {events:?}"
+            );
         }
     }
     let nameless = events.iter().find(|event| {
@@ -132,6 +137,22 @@ fn a_pod_that_nobody_selected_is_untouched() -> Result<()> {
     pod.remove()?;
     ensure!(agent.events()?.is_empty(), "a record of a pod that nobody selected");
     Ok(())
+}
+
+/// With room for one pod a second one is held until the first has ended.
+#[test]
+fn a_pod_without_a_slot_is_held_until_one_is_free() -> Result<()> {
+    let world = World::new(&Options::default())?;
+    let agent = files_allowed().config("limits: { podSlots: 2 }").start(&world.node)?;
+    let first = world.pod(PodSpec::new("first"))?;
+    let second = world.node.run_pod(PodSpec::new("second"))?;
+    agent.wait_for("a pod is not enforced")?;
+    let held = second.start(world.barrier(second.spec(), "60s"))?;
+    enforced(&world, &first)?;
+    ensure!(!held.logs()?.contains("enforcement is proven"), "{}", held.logs()?);
+    first.remove()?;
+    ensure!(held.wait(LIMIT)? == 0, "{}", held.logs()?);
+    enforced(&world, &second)
 }
 
 /// A pod that nobody selected asks for it by its barrier; with no profile of its namespace it is denied everything.

@@ -61,6 +61,8 @@ pub struct Datapath {
     pub(super) tables: Mutex<Tables>,
     pub(super) counters: Array<MapData, Kernel<PodCounters>>,
     pub(super) pod_maps: AllPodMaps,
+    /// Slots are given out below this number.
+    pub(super) slots: usize,
     /// Generations are given once for all pods: a socket of one pod means nothing to another.
     last_generation: AtomicU32,
     chooses_errno: bool,
@@ -216,10 +218,17 @@ impl Datapath {
             tables: Mutex::new(tables),
             counters: typed(counters_again)?,
             pod_maps,
+            slots: weir_ebpf::pod::SLOTS,
             last_generation: AtomicU32::new(last_generation),
             chooses_errno,
         };
         Ok((datapath, ring))
+    }
+
+    /// Gives out slots below a number only, the first of which is nobody's.
+    #[must_use]
+    pub fn with_slots(self, slots: usize) -> Self {
+        Self { slots: slots.min(weir_ebpf::pod::SLOTS), ..self }
     }
 
     /// A policy generation that no pod has had; never 0.

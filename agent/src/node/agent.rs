@@ -97,7 +97,8 @@ impl Agent {
         }
 
         let (datapath, ring) = Datapath::load_pinned(&pins.tables())?;
-        let datapath = Arc::new(datapath);
+        let slots = usize::try_from(config.limits.pod_slots.get()).unwrap_or(usize::MAX);
+        let datapath = Arc::new(datapath.with_slots(slots));
         let left = datapath.slots_in_use();
         let entries = config.limits.entries_per_pod.get();
         let limits = PodLimits { entries, ..PodLimits::default() };
