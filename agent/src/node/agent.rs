@@ -31,6 +31,7 @@ use crate::{
     datapath::{Datapath, events::EventRing, slot::PodLimits},
     events::sink::Sink,
     health::{HealthServer, Readiness},
+    pod::sweep::Sweeper,
     resolver::{Resolver, ResolverSettings, Upstreams},
 };
 
@@ -124,6 +125,7 @@ impl Agent {
             requires_veth: config.require.veth,
             hard_blocks: config.hard_blocks,
             limits,
+            sweeper: Sweeper::start(limits),
             pods_by_slot,
         };
         let (done, mut finished) = mpsc::unbounded_channel();

@@ -37,7 +37,7 @@ use crate::{
         containers::Containers,
         journal::{Journal, Story},
         records::Recorder,
-        sweep,
+        sweep::Sweeper,
     },
     policy::Profile,
     resolver::{Listener, Resolver, serve},
@@ -61,6 +61,7 @@ pub(super) struct Enforcer {
     pub(super) hard_blocks: HardBlocks,
     /// Sizes of a pod's tables.
     pub(super) limits: PodLimits,
+    pub(super) sweeper: Sweeper,
     pub(super) pods_by_slot: Arc<PodsBySlot>,
 }
 
@@ -142,7 +143,7 @@ impl Enforcer {
         }
         let pod = Arc::new(pod);
         self.pods_by_slot.insert(&pod);
-        sweep::keep_room(&pod, self.limits);
+        self.sweeper.add(&pod);
         let server = serve(Arc::clone(&self.resolver), Arc::clone(&pod), listener)
             .map_err(EnforceError::system("serving the pod's DNS"))?;
         let surroundings = match &place {

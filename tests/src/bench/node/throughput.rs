@@ -15,10 +15,8 @@ use crate::node::{ContainerSpec, Image, Pod, PodSpec};
 const PAIRS: usize = 7;
 
 /// CPUs of client and server as iperf3 takes them, and what is to be reached there.
-const PLACES: [(&str, &str, Target); 2] = [
-    ("0,0", "one CPU", Target::RatioAtLeast(0.95)),
-    ("0,1", "two CPUs", Target::Shown),
-];
+const PLACES: [(&str, &str, Target); 2] =
+    [("0,0", "one CPU", Target::RatioAtLeast(0.95)), ("0,1", "two CPUs", Target::Shown)];
 
 pub(super) fn rows(stage: &Stage) -> Result<Vec<Row>> {
     let image = Image::busybox("iperf").program("/usr/bin/iperf3", "/bin/iperf3");
