@@ -12,7 +12,8 @@ const STRANGERS: usize = 4096;
 #[derive(Debug)]
 enum Told {
     Sandbox {
-        /// The pause process; none once it has ended while containers of the sandbox run on.
+        /// The pause process; none before it has started, and once it has ended while containers of the sandbox
+        /// run on.
         pause: Option<u32>,
     },
     Container {
@@ -72,7 +73,7 @@ impl Known {
         self.told.values().find_map(|told| told.process_in(sandbox))
     }
 
-    /// A sandbox with its pause process, or without one when only containers of it run.
+    /// A sandbox with its pause process, or without one when nothing of it runs yet, or only containers do.
     pub(super) fn tell_sandbox(&mut self, id: &str, pause: Option<u32>) {
         self.told.insert(id.to_owned(), Told::Sandbox { pause });
     }
@@ -112,6 +113,11 @@ impl Known {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// The end of what is stored of an id: a sandbox that never started is gone with it.
+    pub(super) fn delete(&mut self, id: &str) -> Option<Ended> {
+        self.end_sandbox(id)
     }
 
     /// Forgets a sandbox of which nothing runs any more.
@@ -178,6 +184,17 @@ mod tests {
         known.tell_container("build", 8, Some(sandbox("a")));
         assert_eq!(known.end("a", 7), []);
         assert_eq!(known.end("build", 8), [ended("build"), gone("a")]);
+    }
+
+    #[test]
+    fn a_sandbox_that_never_starts_is_gone_when_it_is_deleted() {
+        let mut known = Known::default();
+        known.tell_sandbox("a", None);
+        assert!(!known.is_old("a", 7));
+        assert_eq!(known.delete("a"), Some(gone("a")));
+        assert_eq!(known.delete("a"), None);
+        known.tell_sandbox("b", Some(7));
+        assert_eq!(known.delete("b"), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! that nothing falls between the two.
 
 mod cgroup;
+mod change;
 mod client;
 mod container;
 mod id;
@@ -24,6 +25,7 @@ mod tests;
 mod watch;
 
 pub use cgroup::{CgroupPath, CgroupPathError};
+pub use change::{Change, Listing, Unreadable};
 pub use client::ClientError;
 pub use container::{Container, ContainerError};
 pub use id::{ContainerId, IdError, SandboxId};
@@ -31,6 +33,5 @@ pub use network::{Network, NetworkError};
 #[cfg(test)]
 pub(crate) use sandbox::sandbox_in;
 pub use sandbox::{PodName, Sandbox, SandboxError};
-pub use session::{Change, Listing, Unreadable};
 pub use state::{ContainerdState, Phase};
 pub use watch::{WatchSettings, Watcher, watch};

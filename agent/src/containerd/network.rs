@@ -13,6 +13,9 @@ pub enum NetworkError {
     /// A path that names no file from the root.
     #[error("{0:?} is not an absolute path without `..`")]
     Path(PathBuf),
+    /// The namespace is not made yet, or is known by no path.
+    #[error("nothing names the pod's network namespace yet")]
+    Unnamed,
     /// The spec has the host's network, the metadata a namespace.
     #[error("the OCI spec gives the pod the host's network, the CRI metadata {0:?}")]
     Disagree(PathBuf),
@@ -33,14 +36,17 @@ impl Network {
     pub(super) fn read(
         namespaces: &[Namespace],
         cri_path: &str,
-        pid: u32,
+        pid: Option<u32>,
     ) -> Result<Self, NetworkError> {
         let networks = namespaces.iter().filter(|namespace| namespace.kind == "network");
         let paths: Vec<&str> = networks.map(|namespace| namespace.path.as_str()).collect();
         let path = match paths.as_slice() {
             [] if cri_path.is_empty() => return Ok(Self::Host),
             [] => return Err(NetworkError::Disagree(PathBuf::from(cri_path))),
-            [""] if cri_path.is_empty() => PathBuf::from(format!("/proc/{pid}/ns/net")),
+            [""] if cri_path.is_empty() => {
+                let pid = pid.ok_or(NetworkError::Unnamed)?;
+                PathBuf::from(format!("/proc/{pid}/ns/net"))
+            }
             [""] => PathBuf::from(cri_path),
             [path] => PathBuf::from(path),
             several => return Err(NetworkError::Several(several.len())),

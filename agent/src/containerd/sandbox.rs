@@ -83,7 +83,7 @@ pub struct Sandbox {
     /// The search list of its resolv.conf, as the kubelet gave it.
     pub searches: Vec<String>,
     /// The pause process, as containerd's pid namespace numbers it; once that has ended, the first process of
-    /// a container that runs on in the sandbox's namespaces.
+    /// a container that runs on in the sandbox's namespaces. 0 before anything runs.
     pub pid: u32,
     /// When containerd made it.
     pub created: SystemTime,
@@ -96,10 +96,23 @@ impl Sandbox {
     ///
     /// [`SandboxError`].
     pub fn read(record: &Record, pid: u32) -> Result<Self, SandboxError> {
-        let id = SandboxId::new(&record.id)?;
         if pid == 0 {
             return Err(SandboxError::UnknownState);
         }
+        Self::parse(record, Some(pid))
+    }
+
+    /// Reads what is stored of a sandbox before its pause process has started.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError`]; among others when its network is not set up yet.
+    pub fn read_created(record: &Record) -> Result<Self, SandboxError> {
+        Self::parse(record, None)
+    }
+
+    fn parse(record: &Record, pid: Option<u32>) -> Result<Self, SandboxError> {
+        let id = SandboxId::new(&record.id)?;
         let spec = record.spec.as_ref().ok_or(SandboxError::NoSpec)?;
         let spec: Spec = serde_json::from_slice(&spec.value).map_err(SandboxError::Spec)?;
         let stored = record.extensions.get(METADATA).ok_or(SandboxError::NoMetadata)?;
@@ -128,7 +141,7 @@ impl Sandbox {
             cgroup,
             network,
             searches: stored.config.dns.unwrap_or_default().searches.unwrap_or_default(),
-            pid,
+            pid: pid.unwrap_or(0),
             created: created(record),
         })
     }

@@ -9,7 +9,9 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
-use containerd_client::events::{ContainerCreate, TaskDelete, TaskExit, TaskStart};
+use containerd_client::events::{
+    ContainerCreate, ContainerDelete, TaskDelete, TaskExit, TaskStart,
+};
 use containerd_client::services::v1::Container as Record;
 use containerd_client::types::Envelope;
 use containerd_client::types::v1::{Process, Status};
@@ -17,11 +19,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tonic::Streaming;
 
+use super::change::{Change, Listing, Unreadable};
 use super::client::{Client, ClientError, failed};
 use super::container::Container;
 use super::id::{ContainerId, SandboxId};
 use super::known::{Ended, Known};
-use super::sandbox::{Sandbox, SandboxError};
+use super::sandbox::Sandbox;
 use super::state::{ContainerdState, Phase};
 use super::watch::WatchSettings;
 
@@ -32,51 +35,6 @@ const PROBE: &str = "/weir/probe";
 /// How long the first echo may take, and how often the probe is sent meanwhile.
 const PROOF: Duration = Duration::from_secs(10);
 const PROBE_AGAIN: Duration = Duration::from_millis(50);
-
-/// A change in what runs.
-#[derive(Debug)]
-pub enum Change {
-    /// Everything that runs. What was told before and is not in the listing is gone.
-    Relisted(Listing),
-    /// A sandbox's pause process has started; its network is set up, its containers come next. Or a container of
-    /// it runs although its pause process has ended.
-    Started {
-        /// The sandbox.
-        sandbox: Box<Sandbox>,
-        /// When the event came.
-        received: std::time::Instant,
-    },
-    /// A sandbox's pause process has ended, and so has every container of it.
-    Gone(SandboxId),
-    /// A sandbox has started that cannot be read.
-    Unreadable(Unreadable),
-    /// A container of a sandbox was made; nothing of it runs yet.
-    ContainerCreated(Container),
-    /// A container of a sandbox has started.
-    ContainerStarted(Container),
-    /// A container of a sandbox has ended.
-    ContainerGone(ContainerId),
-}
-
-/// What runs.
-#[derive(Debug, Default)]
-pub struct Listing {
-    /// Sandboxes whose pause process or any of whose containers runs.
-    pub sandboxes: Vec<Sandbox>,
-    /// Containers whose first process runs.
-    pub containers: Vec<Container>,
-    /// Sandboxes that run, or may run, and cannot be read: they are not gone.
-    pub unreadable: Vec<Unreadable>,
-}
-
-/// A sandbox that cannot be read.
-#[derive(Debug)]
-pub struct Unreadable {
-    /// Its id, as containerd gives it.
-    pub id: String,
-    /// Why.
-    pub error: SandboxError,
-}
 
 /// Why a connection was given up.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +70,8 @@ pub(super) async fn follow(
     let (mut stream, early) = subscribe(&client, &settings.namespace, &nonce).await?;
     state.send_modify(|state| state.enter(Phase::Listing));
 
-    let mut session = Session { client, changes, known: Known::default() };
+    let (known, created) = (Known::default(), HashMap::new());
+    let mut session = Session { client, changes, known, created };
     let listing = session.list().await?;
     session.send(Change::Relisted(listing)).await?;
     state.send_modify(|state| state.enter(Phase::Following));
@@ -147,7 +106,7 @@ async fn subscribe(
     namespace: &str,
     nonce: &[u8],
 ) -> Result<(Streaming<Envelope>, VecDeque<Envelope>), SessionError> {
-    let topics = format!("^(/tasks/(start|exit|delete)|/containers/create|{PROBE})$");
+    let topics = format!("^(/tasks/(start|exit|delete)|/containers/(create|delete)|{PROBE})$");
     let filter = format!("namespace=={namespace},topic~={topics:?}");
     let proof = async {
         let mut again = interval(PROBE_AGAIN);
@@ -195,6 +154,8 @@ struct Session<'a> {
     client: Client,
     changes: &'a mpsc::Sender<Change>,
     known: Known,
+    /// Sandboxes that were told and have not started.
+    created: HashMap<String, Sandbox>,
 }
 
 impl Session<'_> {
@@ -237,6 +198,12 @@ impl Session<'_> {
                 let ContainerCreate { id, .. } = decode(&envelope)?;
                 self.created(&id).await
             }
+            "/containers/delete" => {
+                let ContainerDelete { id } = decode(&envelope)?;
+                self.created.remove(&id);
+                let ended = self.known.delete(&id);
+                self.tell_ends(ended).await
+            }
             "/tasks/start" => {
                 let TaskStart { container_id, pid } = decode(&envelope)?;
                 self.started(&container_id, pid).await
@@ -261,10 +228,20 @@ impl Session<'_> {
     }
 
     async fn created(&mut self, id: &str) -> Result<(), SessionError> {
+        let received = std::time::Instant::now();
         let Some(record) = self.client.container(id).await? else { return Ok(()) };
-        let Some(Kind::Container) = kind(&record) else { return Ok(()) };
-        match readable(&record, 0) {
-            Some(container) => self.send(Change::ContainerCreated(container)).await,
+        match kind(&record) {
+            Some(Kind::Sandbox) => {
+                // Until all that is needed is stored, the sandbox is told when it starts.
+                let Ok(sandbox) = Sandbox::read_created(&record) else { return Ok(()) };
+                self.known.tell_sandbox(id, None);
+                self.created.insert(id.to_owned(), sandbox.clone());
+                self.send(Change::Created { sandbox: Box::new(sandbox), received }).await
+            }
+            Some(Kind::Container) => match readable(&record, 0) {
+                Some(container) => self.send(Change::ContainerCreated(container)).await,
+                None => Ok(()),
+            },
             None => Ok(()),
         }
     }
@@ -273,6 +250,10 @@ impl Session<'_> {
         let received = std::time::Instant::now();
         if self.known.is_old(id, pid) {
             return Ok(());
+        }
+        if let Some(created) = self.created.remove(id) {
+            self.known.tell_sandbox(id, Some(pid));
+            return self.send(started(Ok(Sandbox { pid, ..created }), received)).await;
         }
         // Nothing is stored of a container that is gone by now; its end follows.
         let Some(record) = self.client.container(id).await? else { return Ok(()) };
@@ -326,7 +307,15 @@ impl Session<'_> {
     }
 
     async fn ended(&mut self, id: &str, pid: u32) -> Result<(), SessionError> {
-        for ended in self.known.end(id, pid) {
+        let ended = self.known.end(id, pid);
+        self.tell_ends(ended).await
+    }
+
+    async fn tell_ends(
+        &mut self,
+        ends: impl IntoIterator<Item = Ended>,
+    ) -> Result<(), SessionError> {
+        for ended in ends {
             let change = match ended {
                 Ended::Sandbox(id) => SandboxId::new(&id).map(Change::Gone),
                 Ended::Container(id) => ContainerId::new(&id).map(Change::ContainerGone),
@@ -358,15 +347,6 @@ impl Session<'_> {
 
     async fn send(&self, change: Change) -> Result<(), SessionError> {
         self.changes.send(change).await.map_err(|_closed| SessionError::Unwanted)
-    }
-}
-
-impl Listing {
-    fn add(&mut self, sandbox: Result<Sandbox, Unreadable>) {
-        match sandbox {
-            Ok(sandbox) => self.sandboxes.push(sandbox),
-            Err(unreadable) => self.unreadable.push(unreadable),
-        }
     }
 }
 

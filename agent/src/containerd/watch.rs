@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::change::Change;
 use super::client::ClientError;
-use super::session::{self, Change, SessionError};
+use super::session::{self, SessionError};
 use super::state::{ContainerdState, Phase};
 use crate::policy::Chain;
 

@@ -81,13 +81,19 @@ impl Datapath {
             .insert(device, slot, 0)
             .map_err(DatapathError::map("telling the second layer its slot"))?;
         let failed = |source| DatapathError::Wire { device, source };
-        let mut programs = lock(&self.programs);
-        let program = classifier(&mut programs)?;
         let kind = match how {
-            WireAttach::Tcx => link(program, device, pins).map_err(failed)?,
-            WireAttach::Clsact => filter(program, device).map_err(failed)?,
+            // The kernel waits for an RCU grace period, in which no other pod must have to wait for the programs.
+            WireAttach::Tcx => link(&self.wire_program().map_err(failed)?, device, pins),
+            WireAttach::Clsact => filter(classifier(&mut lock(&self.programs))?, device),
         };
+        let kind = kind.map_err(failed)?;
         Ok(WireAttachment { device, kind })
+    }
+
+    fn wire_program(&self) -> io::Result<OwnedFd> {
+        let mut programs = lock(&self.programs);
+        let program = classifier(&mut programs).map_err(io::Error::other)?;
+        program.fd().map_err(io::Error::other)?.as_fd().try_clone_to_owned()
     }
 
     /// The way that this kernel has.
@@ -131,8 +137,8 @@ impl WireAttachment {
     }
 }
 
-fn link(program: &SchedClassifier, device: u32, pins: Option<&Path>) -> io::Result<Held> {
-    let program = program.fd().map_err(io::Error::other)?.as_fd();
+fn link(program: &OwnedFd, device: u32, pins: Option<&Path>) -> io::Result<Held> {
+    let program = program.as_fd();
     let Some(folder) = pins else {
         return Ok(Held::Link { _link: syscall::link_to_device(program, device)?, pin: None });
     };

@@ -200,7 +200,9 @@ impl Agent {
         let half_done = |known: &Known| match known.stage {
             Stage::Attaching { failures, .. } => failures == 0,
             Stage::Draining => true,
-            Stage::Waiting | Stage::Enforcing(_) => false,
+            Stage::Waiting | Stage::Preparing { .. } | Stage::Prepared(_) | Stage::Enforcing(_) => {
+                false
+            }
         };
         while self.pods.values().any(half_done) {
             match finished.recv().await {

@@ -13,24 +13,20 @@ use super::{
     pins::{Pins, remove_folder},
     pods::PodsBySlot,
     pool::SlotPool,
+    prepare::{Place, Prepared},
     surroundings,
 };
 use crate::{
     config::HardBlocks,
-    containerd::{Network, Sandbox, SandboxId},
-    datapath::{
-        Datapath,
-        slot::{PodLimits, Slot},
-        wire::{WireAttach, WireAttachment},
-    },
+    containerd::{Sandbox, SandboxId},
+    datapath::{Datapath, slot::PodLimits, wire::WireAttach},
     events::{
         record::{Kind, PodInfo, Scope},
         sink::Sink,
     },
     netns::{
-        Netns, changes, listener,
+        changes, listener,
         nftables::{self, DnsCapture},
-        uplink::{self, HostSide},
     },
     pod::{
         EnforcedPod, ListenerAddress, Reach, Surroundings,
@@ -65,10 +61,12 @@ pub(super) struct Enforcer {
     pub(super) pods_by_slot: Arc<PodsBySlot>,
 }
 
-/// A pod's network, as far as it has one of its own.
-struct Place {
-    netns: Netns,
-    host_side: HostSide,
+/// What a pod is enforced by.
+#[derive(Debug)]
+pub(super) struct Assigned {
+    pub(super) profile: Arc<Profile>,
+    pub(super) scope: Scope,
+    pub(super) containers: Arc<Containers>,
 }
 
 impl Enforcer {
@@ -79,42 +77,24 @@ impl Enforcer {
     pub(super) fn enforce(
         &self,
         sandbox: &Sandbox,
-        profile: Arc<Profile>,
-        scope: Scope,
-        containers: Arc<Containers>,
+        prepared: Option<Prepared>,
+        policy: Assigned,
     ) -> Result<Arc<Enforced>, EnforceError> {
+        let Assigned { profile, scope, containers } = policy;
         let folder = self.pins.of(&sandbox.id);
         let cgroup = sandbox.cgroup.below(&self.cgroup_root);
         let journal_path = self.journals.join(sandbox.id.as_str());
-        fs::create_dir_all(&folder).map_err(EnforceError::system("making the pod's pin folder"))?;
-
-        // A slot that the cgroup's hooks serve already holds what an earlier agent allowed.
-        let (slot, left) = match self.datapath.slot_of(&cgroup) {
-            Some(number) => {
-                let (slot, state) = self.datapath.adopt_slot(number)?;
-                (slot, Some(state))
-            }
-            None => (self.pool.take()?, None),
-        };
         // From here on the pod is closed, or as open as the policy that an earlier agent left.
-        let attachment = self
-            .datapath
-            .attach(&cgroup, slot.number(), Some(&folder))
-            .inspect_err(|_refused| self.give_back_unused(&cgroup, &slot))?;
+        let mut prepared = match prepared {
+            Some(prepared) => prepared,
+            None => self.close(sandbox)?,
+        };
+        let place = Place::of(sandbox)?;
+        self.require_veth(place.as_ref())?;
+        self.guard(place.as_ref(), &mut prepared, &folder)?;
+        let Prepared { slot, left, attachment, wires } = prepared;
         let port = left.as_ref().map_or(0, |state| state.listener_port);
-        let place = match &sandbox.network {
-            Network::Host => None,
-            Network::Namespace(path) => {
-                let netns = Netns::open(path)?;
-                let host_side = uplink::host_side(&netns)?;
-                Some(Place { netns, host_side })
-            }
-        };
         let (listener, address) = Self::listen(place.as_ref(), port)?;
-        let wires = match &place {
-            Some(place) => self.guard(place, &slot, &folder)?,
-            None => Vec::new(),
-        };
         let capture = place.as_ref().map(|place| capture(place, address));
         if let (Some(place), Some(capture)) = (&place, &capture) {
             nftables::install(&place.netns, capture)?;
@@ -202,31 +182,15 @@ impl Enforcer {
         Ok((listener, address))
     }
 
-    /// Guards the host side of every way out.
-    fn guard(
-        &self,
-        place: &Place,
-        slot: &Slot,
-        folder: &Path,
-    ) -> Result<Vec<WireAttachment>, EnforceError> {
-        let uplinks = match place.host_side.require_veth() {
-            Ok(uplinks) => uplinks,
-            Err(error) if self.requires_veth => return Err(error.into()),
-            Err(error) => {
+    /// That the second layer sees whatever leaves the pod, where the configuration wants that.
+    fn require_veth(&self, place: Option<&Place>) -> Result<(), EnforceError> {
+        match place.map(|place| place.host_side.require_veth()) {
+            Some(Err(error)) if self.requires_veth => Err(error.into()),
+            Some(Err(error)) => {
                 tracing::warn!(%error, "a pod has a way out that the second layer does not guard");
-                &place.host_side.uplinks
+                Ok(())
             }
-        };
-        let guarded = uplinks.iter().map(|uplink| {
-            self.datapath.attach_wire(uplink.host, slot.number(), Some(folder), self.wire_attach)
-        });
-        Ok(guarded.collect::<Result<_, _>>()?)
-    }
-
-    /// Gives back the slot of an attempt that failed before any hook was told of it.
-    fn give_back_unused(&self, cgroup: &Path, slot: &Slot) {
-        if self.datapath.slot_of(cgroup) != Some(slot.number()) {
-            self.datapath.release_slot(slot);
+            Some(Ok(_)) | None => Ok(()),
         }
     }
 
@@ -249,12 +213,6 @@ impl Enforcer {
             uid: sandbox.pod.uid.clone(),
         };
         Recorder::new(Arc::clone(&self.sink), self.node.clone(), scope, Some(subject))
-    }
-}
-
-impl std::fmt::Debug for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place").field("netns", &self.netns).finish_non_exhaustive()
     }
 }
 

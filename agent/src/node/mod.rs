@@ -1,7 +1,7 @@
 //! The node agent: every selected pod enforced before its first instruction.
 //!
 //! [`run`] loads the programs once and follows containerd. Each sandbox is a small state machine
-//! (`roster`, `reconcile`); `enforce` puts both layers in place for one, `enforced` takes them away. What must
+//! (`roster`, `reconcile`); `prepare` and `enforce` put both layers in place for one, `enforced` takes them away. What must
 //! outlive the agent is pinned (`pins`); what the next one needs besides is in
 //! the pods' journals.
 //!
@@ -21,6 +21,7 @@ mod lock;
 mod pins;
 mod pods;
 mod pool;
+mod prepare;
 mod ready;
 mod reconcile;
 mod roster;

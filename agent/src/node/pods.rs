@@ -3,11 +3,13 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, PoisonError, RwLock},
+    time::Instant,
 };
 
+use tokio::sync::Notify;
 use weir_ebpf::flow::Event;
 
-use super::enforced::Enforced;
+use super::{enforced::Enforced, prepare::Prepared};
 use crate::{
     containerd::{Sandbox, SandboxId},
     pod::{EnforcedPod, containers::Containers},
@@ -18,6 +20,8 @@ use crate::{
 pub(super) struct Known {
     pub(super) sandbox: Sandbox,
     pub(super) stage: Stage,
+    /// When it was told that its pause process runs.
+    pub(super) started: Option<Instant>,
     pub(super) containers: Arc<Containers>,
 }
 
@@ -26,6 +30,15 @@ pub(super) struct Known {
 pub(super) enum Stage {
     /// Waiting for the pod's last sandbox, which has the same cgroup, to be cleared away.
     Waiting,
+    /// Has not started, and is being prepared.
+    Preparing {
+        /// Told when it starts or ends.
+        hurry: Arc<Notify>,
+        /// It has ended meanwhile.
+        ended: bool,
+    },
+    /// Prepared, as far as that worked; to be enforced when it starts.
+    Prepared(Option<Box<Prepared>>),
     /// Being enforced.
     Attaching {
         /// Attempts that have failed.

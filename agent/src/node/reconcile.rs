@@ -6,13 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::Notify;
+
 use super::{
     agent::Agent,
-    enforce::chain,
+    enforce::{Assigned, chain},
     enforced::Enforced,
     error::EnforceError,
     leftovers,
     pods::{Known, Stage},
+    prepare::{self, Prepared},
     roster::Phase,
 };
 use crate::{
@@ -27,6 +30,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How an attempt to enforce a pod, or to clear one away, ended.
 pub(super) enum Done {
+    Prepared(SandboxId, Box<Result<Prepared, EnforceError>>),
     Enforced(SandboxId, Result<Arc<Enforced>, EnforceError>, Duration),
     Again(SandboxId),
     Released(SandboxId),
@@ -36,7 +40,8 @@ impl Agent {
     pub(super) fn on_change(&mut self, change: Change) {
         match change {
             Change::Relisted(listing) => self.reconcile(&listing),
-            Change::Started { sandbox, received } => self.see(*sandbox, received),
+            Change::Created { sandbox, received } => self.see(*sandbox, received, false),
+            Change::Started { sandbox, received } => self.see(*sandbox, received, true),
             Change::Gone(sandbox) => {
                 self.passed_over.remove(&sandbox);
                 self.end(&sandbox);
@@ -74,7 +79,7 @@ impl Agent {
         }
         self.passed_over.clear();
         for sandbox in &listing.sandboxes {
-            self.see(sandbox.clone(), now);
+            self.see(sandbox.clone(), now, true);
         }
         for container in &listing.containers {
             self.see_container(container);
@@ -83,17 +88,34 @@ impl Agent {
         tracing::info!(running = running.len(), known = self.pods.len(), "reconciled");
     }
 
-    /// Begins to enforce a sandbox if it is selected and new.
-    fn see(&mut self, sandbox: Sandbox, received: Instant) {
-        // What an earlier agent enforced is never let go, whatever is selected now.
-        let pinned = self.enforcer.pins.of(&sandbox.id).exists();
+    /// Begins to enforce a sandbox if it is selected and new, and else notes that it has started.
+    fn see(&mut self, sandbox: Sandbox, received: Instant, started: bool) {
         if self.pods.contains_key(&sandbox.id) {
+            if started {
+                self.start(&sandbox.id, received);
+            }
             return;
         }
+        // What an earlier agent enforced is never let go, whatever is selected now.
+        let pinned = self.enforcer.pins.of(&sandbox.id).exists();
         if pinned || self.config.select.matches(&sandbox) {
-            self.take_on(sandbox, received);
+            self.take_on(sandbox, received, started);
         } else {
             self.passed_over.insert(sandbox.id.clone(), sandbox);
+        }
+    }
+
+    /// A sandbox that is known has started.
+    fn start(&mut self, id: &SandboxId, received: Instant) {
+        let Some(known) = self.pods.get_mut(id) else { return };
+        if known.started.replace(received).is_some() {
+            return;
+        }
+        match &known.stage {
+            Stage::Preparing { hurry, .. } => hurry.notify_one(),
+            Stage::Prepared(_) => self.attach(id, received),
+            Stage::Enforcing(_) => waited(id, Duration::ZERO),
+            Stage::Waiting | Stage::Attaching { .. } | Stage::Draining => {}
         }
     }
 
@@ -103,7 +125,7 @@ impl Agent {
         if Select::is_barrier(container)
             && let Some(sandbox) = self.passed_over.remove(&container.sandbox)
         {
-            self.take_on(sandbox, Instant::now());
+            self.take_on(sandbox, Instant::now(), true);
         }
         if let Some(known) = self.pods.get(&container.sandbox) {
             let cgroup = container.cgroup.below(&self.enforcer.cgroup_root);
@@ -112,51 +134,78 @@ impl Agent {
     }
 
     /// Begins to enforce a sandbox.
-    fn take_on(&mut self, sandbox: Sandbox, received: Instant) {
+    fn take_on(&mut self, sandbox: Sandbox, received: Instant, started: bool) {
         self.roster.enter(&sandbox, Phase::Seen, None);
         let id = sandbox.id.clone();
         let has_last = self.pods.values().any(|other| other.sandbox.cgroup == sandbox.cgroup);
-        if has_last {
-            let stage = Stage::Waiting;
-            self.pods.insert(id, Known { sandbox, stage, containers: Arc::default() });
-            return;
+        let started = started.then_some(received);
+        let known = Known { sandbox, stage: Stage::Waiting, started, containers: Arc::default() };
+        self.pods.insert(id.clone(), known);
+        if !has_last {
+            self.begin(&id, received);
         }
-        let stage = Stage::Attaching { failures: 0, ended: false };
-        self.pods.insert(id.clone(), Known { sandbox, stage, containers: Arc::default() });
-        self.attach(&id, received);
     }
 
     /// Begins to enforce the sandbox that waited for one in the same cgroup to be cleared away.
     fn succeed(&mut self, last: &Sandbox) {
-        let next = self.pods.iter_mut().find(|(_, known)| {
+        let next = self.pods.iter().find(|(_, known)| {
             matches!(known.stage, Stage::Waiting) && known.sandbox.cgroup == last.cgroup
         });
-        let Some((id, known)) = next else { return };
-        known.stage = Stage::Attaching { failures: 0, ended: false };
-        let id = id.clone();
-        self.attach(&id, Instant::now());
+        if let Some((id, _)) = next {
+            self.begin(&id.clone(), Instant::now());
+        }
     }
 
-    fn attach(&self, id: &SandboxId, received: Instant) {
-        let Some(known) = self.pods.get(id) else { return };
+    /// Prepares a sandbox that has not started, enforces one that has.
+    fn begin(&mut self, id: &SandboxId, received: Instant) {
+        let Some(known) = self.pods.get_mut(id) else { return };
+        if known.started.is_some() {
+            self.attach(id, received);
+            return;
+        }
+        let hurry = Arc::new(Notify::new());
+        known.stage = Stage::Preparing { hurry: Arc::clone(&hurry), ended: false };
+        let (enforcer, done) = (Arc::clone(&self.enforcer), self.done.clone());
+        let (id, sandbox) = (id.clone(), known.sandbox.clone());
+        tokio::spawn(async move {
+            let result = prepare::ahead(enforcer, sandbox, hurry).await;
+            // The receiver is gone only when the agent ends.
+            let _ended = done.send(Done::Prepared(id, Box::new(result)));
+        });
+    }
+
+    fn attach(&mut self, id: &SandboxId, received: Instant) {
+        let Some(known) = self.pods.get_mut(id) else { return };
         self.roster.enter(&known.sandbox, Phase::Attaching, None);
-        let (sandbox, profile) = (known.sandbox.clone(), self.bundle.profile_for(&known.sandbox));
+        let stage = match known.stage {
+            Stage::Attaching { .. } => None,
+            _ => Some(Stage::Attaching { failures: 0, ended: false }),
+        };
+        let prepared = match stage.map(|stage| std::mem::replace(&mut known.stage, stage)) {
+            Some(Stage::Prepared(prepared)) => prepared.map(|prepared| *prepared),
+            _ => None,
+        };
+        let sandbox = known.sandbox.clone();
         let scope = if self.config.policy.namespaces.contains_key(&sandbox.pod.namespace) {
             Scope::Namespace
         } else {
             Scope::Default
         };
+        let policy = Assigned {
+            profile: self.bundle.profile_for(&sandbox),
+            scope,
+            containers: Arc::clone(&known.containers),
+        };
         let (enforcer, done) = (Arc::clone(&self.enforcer), self.done.clone());
-        let containers = Arc::clone(&known.containers);
         tokio::task::spawn_blocking(move || {
-            let result = enforcer.enforce(&sandbox, profile, scope, containers);
-            // The receiver is gone only when the agent ends.
+            let result = enforcer.enforce(&sandbox, prepared, policy);
             let _ended = done.send(Done::Enforced(sandbox.id, result, received.elapsed()));
         });
     }
 
     pub(super) fn on_done(&mut self, done: Done) {
         match done {
+            Done::Prepared(id, result) => self.prepared(&id, *result),
             Done::Enforced(id, Ok(enforced), took) => self.enforced(&id, &enforced, took),
             Done::Enforced(id, Err(error), _) => self.failed(&id, &error),
             Done::Again(id) => match self.pods.get(&id).map(|known| &known.stage) {
@@ -170,6 +219,21 @@ impl Agent {
                     self.succeed(&known.sandbox);
                 }
             }
+        }
+    }
+
+    /// What could not be prepared is put in place when the sandbox starts, by the first attempt to enforce it.
+    fn prepared(&mut self, id: &SandboxId, result: Result<Prepared, EnforceError>) {
+        let Some(known) = self.pods.get_mut(id) else { return };
+        let Stage::Preparing { ended, .. } = known.stage else { return };
+        if let Err(error) = &result {
+            tracing::debug!(sandbox = %id, error = %chain(error), "not prepared ahead of its start");
+        }
+        known.stage = Stage::Prepared(result.ok().map(Box::new));
+        if ended {
+            self.end(id);
+        } else if known.started.is_some() {
+            self.attach(id, Instant::now());
         }
     }
 
@@ -188,6 +252,9 @@ impl Agent {
         let profile = self.bundle.profile_for(&known.sandbox);
         if !Arc::ptr_eq(&profile, &enforced.pod.current_profile()) {
             enforced.replace(&profile);
+        }
+        if let Some(started) = known.started {
+            waited(id, started.elapsed());
         }
         if ended {
             self.end(id);
@@ -224,6 +291,11 @@ impl Agent {
         match &mut known.stage {
             Stage::Attaching { ended, .. } => *ended = true,
             Stage::Draining => {}
+            Stage::Preparing { hurry, ended } => {
+                *ended = true;
+                hurry.notify_one();
+            }
+            Stage::Prepared(_) => self.clear_unfinished(id),
             // Nothing was put in place.
             Stage::Waiting => {
                 self.roster.enter(&known.sandbox, Phase::Gone, None);
@@ -255,4 +327,10 @@ impl Agent {
             let _ended = done.send(Done::Released(id));
         });
     }
+}
+
+/// How long a pod that has started waited for its enforcement.
+fn waited(id: &SandboxId, time: Duration) {
+    let waited_us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    tracing::info!(sandbox = %id, waited_us, "started under enforcement");
 }

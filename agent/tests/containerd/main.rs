@@ -84,6 +84,10 @@ async fn a_sandbox_is_told_from_its_start_to_its_end() -> Result<()> {
     ensure!(received.elapsed() < PATIENCE && sandbox.created.elapsed()? < PATIENCE);
 
     lab.create("container-1", Some("container"), UID, None).await?;
+    let Change::ContainerCreated(container) = next(&mut watcher).await? else {
+        bail!("expected a container that is made");
+    };
+    ensure!(container.name == "build" && container.sandbox == sandbox.id && container.pid == 0);
     let inner = lab.start_task("container-1").await?;
     let Change::ContainerStarted(container) = next(&mut watcher).await? else {
         bail!("expected a container's start");

@@ -42,9 +42,9 @@ pub(super) fn rows(stage: &Stage) -> Result<Vec<Row>> {
     ])
 }
 
-/// How long the next pod's enforcement took, in milliseconds.
+/// How long the next pod that started waited for its enforcement, in milliseconds.
 fn took(stage: &Stage) -> Result<f64> {
-    const FIELD: &str = "took_us=";
+    const FIELD: &str = "waited_us=";
     let line = stage.agent.wait_for(FIELD)?;
     let value = line.split(FIELD).nth(1).and_then(|rest| rest.split_whitespace().next());
     let microseconds: f64 = value.context("no time in the agent's log")?.parse()?;
