@@ -14,6 +14,7 @@ pub mod expect;
 pub mod jobs;
 pub mod lab;
 pub mod node;
+mod packages;
 pub mod profile;
 pub mod programs;
 pub mod sink;
