@@ -36,10 +36,17 @@ pub struct Ancestor {
 
 const _: () = assert!(size_of::<Ancestor>() == COMM_BYTES + 4);
 
+/// Levels of the cgroup hierarchy that are looked at for a pod's cgroup; the kubelet's pods are on the third or
+/// fourth, those of a node that is itself a container a few further down.
+pub const CGROUP_LEVELS: i32 = 12;
+
 /// What is remembered of a process from its first socket on, so that it can be named after its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Process {
+    /// Id of the cgroup right below the pod's that the process was in, which is its container's; 0 where there
+    /// is none.
+    pub container: u64,
     /// Components of the executable's path, the file name first, zero terminated.
     pub path: [[u8; COMPONENT_BYTES]; PATH_COMPONENTS],
     /// Ancestors, the parent first.
@@ -58,7 +65,7 @@ pub struct Process {
 
 const _: () = assert!(
     size_of::<Process>()
-        == PATH_COMPONENTS * COMPONENT_BYTES + ANCESTORS * (COMM_BYTES + 4) + COMM_BYTES + 16
+        == 8 + PATH_COMPONENTS * COMPONENT_BYTES + ANCESTORS * (COMM_BYTES + 4) + COMM_BYTES + 16
 );
 
 /// Byte offsets inside kernel structures, read from the running kernel's own BTF.

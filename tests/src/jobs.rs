@@ -1,6 +1,6 @@
 //! A lab whose node runs CI jobs in the kubelet's order: the barrier to its end, before anything else.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -70,6 +70,25 @@ impl Jobs {
         let rounds = rounds.unwrap_or(0).to_string();
         let (v4, v6) = (addresses::ATTACKER.v4.to_string(), addresses::ATTACKER.v6.to_string());
         self.container("flood").command(&["/bin/flood", &v4, &v6, &rounds])
+    }
+
+    /// A job that asks for an allowed name and connects to it, again and again: by a process that is in the pod
+    /// already, for while containerd is away nobody starts another.
+    #[must_use]
+    pub fn asking(&self, name: &str) -> ContainerSpec {
+        let ask = format!("client udp {} 53 {name} 80", addresses::RESOLVER.v4);
+        self.container("asking").shell(&format!("while :; do {ask}; sleep 0.3; done"))
+    }
+
+    /// Waits until a job that is [`Self::asking`] has got another answer.
+    pub fn answered(&self, asking: &Container) -> Result<()> {
+        let before = self.lab.web.connections();
+        let deadline = Instant::now() + LIMIT;
+        while self.lab.web.connections() <= before + 1 {
+            ensure!(Instant::now() < deadline, "no answer:\n{}", asking.logs()?);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// A sandbox with its barrier under way.

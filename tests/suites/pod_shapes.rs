@@ -9,6 +9,7 @@ use weir_tests::exec::{self, DEFAULT_LIMIT};
 use weir_tests::lab::addresses;
 use weir_tests::node::{CgroupNames, Cni, Containerd, Options, Pod, PodSpec, Series};
 use weir_tests::skip::{self, Skip};
+use weir_tests::weir::Event;
 use weir_tests::world::{FORBIDDEN_PORT, World, files_allowed, forbidden};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -73,6 +74,26 @@ fn every_container_of_a_pod_is_enforced_whenever_it_comes() -> Result<()> {
     ensure!(seen.is_empty(), "the attacker saw {seen:?}");
     pod.remove()?;
     agent.wait_for("phase=\"gone\"")?;
+    let events = agent.events()?;
+    for container in ["first", "second", "debugger"] {
+        for kind in ["violation", "flow"] {
+            let named = |event: &&Event| {
+                event.kind() == kind
+                    && event.text("/container") == container
+                    && event.comm() == "nc"
+            };
+            ensure!(
+                events.iter().any(|event| named(&event)),
+                "no {kind} of {container}: {events:?}"
+            );
+        }
+    }
+    let nameless = events.iter().find(|event| {
+        event.text("/attribution") == "cgroup"
+            && !["attach", "detach"].contains(&event.kind())
+            && event.text("/container").is_empty()
+    });
+    ensure!(nameless.is_none(), "no container in {nameless:?}");
     Ok(())
 }
 
@@ -115,6 +136,43 @@ fn a_pod_that_nobody_selected_is_untouched() -> Result<()> {
     ensure!(said.contains("taken"), "{said}");
     pod.remove()?;
     ensure!(agent.events()?.is_empty(), "a record of a pod that nobody selected");
+    Ok(())
+}
+
+/// With room for one pod a second one is held until the first has ended.
+#[test]
+fn a_pod_without_a_slot_is_held_until_one_is_free() -> Result<()> {
+    let world = World::new(&Options::default())?;
+    let agent = files_allowed().config("limits: { podSlots: 2 }").start(&world.node)?;
+    let first = world.pod(PodSpec::new("first"))?;
+    let second = world.node.run_pod(PodSpec::new("second"))?;
+    agent.wait_for("a pod is not enforced")?;
+    let held = second.start(world.barrier(second.spec(), "60s"))?;
+    enforced(&world, &first)?;
+    ensure!(!held.logs()?.contains("enforcement is proven"), "{}", held.logs()?);
+    first.remove()?;
+    ensure!(held.wait(LIMIT)? == 0, "{}", held.logs()?);
+    enforced(&world, &second)
+}
+
+/// A pod that nobody selected asks for it by its barrier; with no profile of its namespace it is denied everything.
+#[test]
+fn a_pod_with_the_barrier_is_enforced_whoever_selects_it() -> Result<()> {
+    let (world, agent) = begin()?;
+    let watch = world.lab.watch(world.lab.attacker.host())?;
+    let pod = world.pod(PodSpec { namespace: "other".to_owned(), ..PodSpec::new("app") })?;
+    let said = world.run(&pod, &format!("{}; {ALLOWED} || echo refused", forbidden()))?;
+    ensure!(said.contains("refused"), "{said}");
+    let seen = watch.take()?;
+    ensure!(seen.is_empty(), "the attacker saw {seen:?}");
+    // The barrier ended long ago when the next agent comes.
+    agent.kill()?;
+    let agent = files_allowed().start(&world.node)?;
+    agent.wait_for("enforced sandbox")?;
+    let said = world.run(&pod, &format!("{ALLOWED} || echo refused"))?;
+    ensure!(said.contains("refused"), "{said}");
+    pod.remove()?;
+    agent.wait_for("phase=\"gone\"")?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Names processes: from what the socket hooks remembered, or else from `/proc` while it lasts.
 
-use std::{fs, path::Path};
+use std::{fs, num::NonZeroU64, path::Path};
 
 use weir_ebpf::process::{Ancestor, COMM_BYTES, Process, ProcessKey};
 
@@ -15,6 +15,8 @@ pub struct Identity {
     pub pid: u32,
     /// Names from the oldest ancestor that is shown down to the process itself.
     pub ancestry: Vec<String>,
+    /// Id of the cgroup of the container that it ran in, where it is known.
+    pub container: Option<NonZeroU64>,
 }
 
 /// Names the process behind an event from what the hooks remembered of it. Ancestors at and above `root` are left out, and so is the one
@@ -33,7 +35,8 @@ pub fn identify(
         .unwrap_or_default();
     ancestry.reverse();
     ancestry.push(comm.clone());
-    Identity { comm, binary, pid: key.tgid, ancestry }
+    let container = remembered.and_then(|process| NonZeroU64::new(process.container));
+    Identity { comm, binary, pid: key.tgid, ancestry, container }
 }
 
 /// The ancestors that belong to the job, the parent first.

@@ -79,7 +79,7 @@ fn select_keys(Select { namespaces, pod_labels }: &Select) -> [Line; 2] {
         (
             "podLabels",
             map(pod_labels),
-            "that carry all of these labels; pods with the barrier, too",
+            "that carry all of these labels; besides, any pod with a container `weir-initc`",
         ),
     ]
 }

@@ -39,7 +39,8 @@ pub struct Container {
     pub sandbox: SandboxId,
     /// Its name in the pod.
     pub name: String,
-    /// Its first process, as containerd's pid namespace numbers it; 0 when containerd does not know.
+    /// Its first process, as containerd's pid namespace numbers it; 0 before there is one, and when containerd does
+    /// not know.
     pub pid: u32,
     /// Its own cgroup.
     pub cgroup: CgroupPath,
@@ -53,13 +54,28 @@ impl Container {
     /// [`ContainerError`].
     pub fn read(record: &Record, pid: u32) -> Result<Self, ContainerError> {
         let id = ContainerId::new(&record.id)?;
-        let spec = record.spec.as_ref().ok_or(ContainerError::NoSpec)?;
-        let spec: Spec = serde_json::from_slice(&spec.value).map_err(ContainerError::Spec)?;
-        let annotation =
-            |name| spec.annotations.get(name).ok_or(ContainerError::NoAnnotation(name));
-        let sandbox = SandboxId::new(annotation(SANDBOX_ID)?)?;
-        let name = annotation(NAME)?.clone();
+        let spec = spec(record)?;
+        let sandbox = SandboxId::new(annotation(&spec, SANDBOX_ID)?)?;
+        let name = annotation(&spec, NAME)?.clone();
         let cgroup = CgroupPath::of_container(&spec.linux.cgroups_path, id.as_str())?;
         Ok(Self { id, sandbox, name, pid, cgroup })
     }
+
+    /// The sandbox of a container that may be unreadable otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`ContainerError`].
+    pub(super) fn sandbox_of(record: &Record) -> Result<SandboxId, ContainerError> {
+        Ok(SandboxId::new(annotation(&spec(record)?, SANDBOX_ID)?)?)
+    }
+}
+
+fn spec(record: &Record) -> Result<Spec, ContainerError> {
+    let spec = record.spec.as_ref().ok_or(ContainerError::NoSpec)?;
+    serde_json::from_slice(&spec.value).map_err(ContainerError::Spec)
+}
+
+fn annotation<'a>(spec: &'a Spec, name: &'static str) -> Result<&'a String, ContainerError> {
+    spec.annotations.get(name).ok_or(ContainerError::NoAnnotation(name))
 }

@@ -63,7 +63,7 @@ pub struct PodName {
     pub uid: String,
 }
 
-/// A pod's sandbox whose pause process has started.
+/// A pod's sandbox of which something runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sandbox {
     /// Its id.
@@ -82,14 +82,15 @@ pub struct Sandbox {
     pub network: Network,
     /// The search list of its resolv.conf, as the kubelet gave it.
     pub searches: Vec<String>,
-    /// The pause process, as containerd's pid namespace numbers it.
+    /// The pause process, as containerd's pid namespace numbers it; once that has ended, the first process of
+    /// a container that runs on in the sandbox's namespaces.
     pub pid: u32,
     /// When containerd made it.
     pub created: SystemTime,
 }
 
 impl Sandbox {
-    /// Reads what containerd stores of a sandbox whose pause process has this id.
+    /// Reads what containerd stores of a sandbox in whose namespaces a process with this id runs.
     ///
     /// # Errors
     ///

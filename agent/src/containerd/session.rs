@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
 
-use containerd_client::events::{TaskDelete, TaskExit, TaskStart};
+use containerd_client::events::{ContainerCreate, TaskDelete, TaskExit, TaskStart};
 use containerd_client::services::v1::Container as Record;
 use containerd_client::types::Envelope;
 use containerd_client::types::v1::{Process, Status};
@@ -20,7 +20,7 @@ use tonic::Streaming;
 use super::client::{Client, ClientError, failed};
 use super::container::Container;
 use super::id::{ContainerId, SandboxId};
-use super::known::{Kind, Known};
+use super::known::{Ended, Known};
 use super::sandbox::{Sandbox, SandboxError};
 use super::state::{ContainerdState, Phase};
 use super::watch::WatchSettings;
@@ -38,17 +38,20 @@ const PROBE_AGAIN: Duration = Duration::from_millis(50);
 pub enum Change {
     /// Everything that runs. What was told before and is not in the listing is gone.
     Relisted(Listing),
-    /// A sandbox's pause process has started; its network is set up, its containers come next.
+    /// A sandbox's pause process has started; its network is set up, its containers come next. Or a container of
+    /// it runs although its pause process has ended.
     Started {
         /// The sandbox.
         sandbox: Box<Sandbox>,
         /// When the event came.
         received: std::time::Instant,
     },
-    /// A sandbox's pause process has ended.
+    /// A sandbox's pause process has ended, and so has every container of it.
     Gone(SandboxId),
     /// A sandbox has started that cannot be read.
     Unreadable(Unreadable),
+    /// A container of a sandbox was made; nothing of it runs yet.
+    ContainerCreated(Container),
     /// A container of a sandbox has started.
     ContainerStarted(Container),
     /// A container of a sandbox has ended.
@@ -58,7 +61,7 @@ pub enum Change {
 /// What runs.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Sandboxes whose pause process runs.
+    /// Sandboxes whose pause process or any of whose containers runs.
     pub sandboxes: Vec<Sandbox>,
     /// Containers whose first process runs.
     pub containers: Vec<Container>,
@@ -144,7 +147,7 @@ async fn subscribe(
     namespace: &str,
     nonce: &[u8],
 ) -> Result<(Streaming<Envelope>, VecDeque<Envelope>), SessionError> {
-    let topics = format!("^(/tasks/(start|exit|delete)|{PROBE})$");
+    let topics = format!("^(/tasks/(start|exit|delete)|/containers/create|{PROBE})$");
     let filter = format!("namespace=={namespace},topic~={topics:?}");
     let proof = async {
         let mut again = interval(PROBE_AGAIN);
@@ -203,27 +206,26 @@ impl Session<'_> {
         let tasks: HashMap<String, Process> =
             tasks.into_iter().map(|task| (owner(&task).to_owned(), task)).collect();
         let mut listing = Listing::default();
+        let mut without_pause = Vec::new();
         for record in &records {
             let Some(kind) = kind(record) else { continue };
-            let task = match tasks.get(&record.id) {
-                Some(task) => Ok(Some(task.clone())),
+            let pid = match tasks.get(&record.id) {
+                Some(task) => running(task),
                 // containerd leaves out tasks whose shim it cannot reach; these are not gone.
-                None => match self.client.task(&record.id).await {
-                    Err(error) if error.is_refusal() => Err(SandboxError::UnknownState),
-                    answer => Ok(answer?),
-                },
+                None => self.process_of(&record.id).await?,
             };
-            let pid = match task.as_ref().map(|task| task.as_ref().map(Process::status)) {
-                Ok(None | Some(Status::Created | Status::Stopped)) => continue,
-                Ok(Some(Status::Unknown)) | Err(_) => 0,
-                Ok(Some(_runs)) => task.ok().flatten().map_or(0, |task| task.pid),
-            };
-            match kind {
-                Kind::Sandbox => match self.sandbox(record, pid) {
-                    Ok(sandbox) => listing.sandboxes.push(sandbox),
-                    Err(unreadable) => listing.unreadable.push(unreadable),
-                },
-                Kind::Container => listing.containers.extend(self.container(record, pid)),
+            match (kind, pid) {
+                (Kind::Sandbox, Some(pid)) => listing.add(self.sandbox(record, pid)),
+                (Kind::Sandbox, None) => without_pause.push(record),
+                (Kind::Container, Some(pid)) => {
+                    listing.containers.extend(self.container(record, pid));
+                }
+                (Kind::Container, None) => {}
+            }
+        }
+        for record in without_pause {
+            if let Some(pid) = self.known.container_of(&record.id) {
+                listing.add(self.sandbox_without_pause(record, pid));
             }
         }
         Ok(listing)
@@ -231,6 +233,10 @@ impl Session<'_> {
 
     async fn take(&mut self, envelope: Envelope) -> Result<(), SessionError> {
         match envelope.topic.as_str() {
+            "/containers/create" => {
+                let ContainerCreate { id, .. } = decode(&envelope)?;
+                self.created(&id).await
+            }
             "/tasks/start" => {
                 let TaskStart { container_id, pid } = decode(&envelope)?;
                 self.started(&container_id, pid).await
@@ -254,6 +260,15 @@ impl Session<'_> {
         }
     }
 
+    async fn created(&mut self, id: &str) -> Result<(), SessionError> {
+        let Some(record) = self.client.container(id).await? else { return Ok(()) };
+        let Some(Kind::Container) = kind(&record) else { return Ok(()) };
+        match readable(&record, 0) {
+            Some(container) => self.send(Change::ContainerCreated(container)).await,
+            None => Ok(()),
+        }
+    }
+
     async fn started(&mut self, id: &str, pid: u32) -> Result<(), SessionError> {
         let received = std::time::Instant::now();
         if self.known.is_old(id, pid) {
@@ -261,58 +276,138 @@ impl Session<'_> {
         }
         // Nothing is stored of a container that is gone by now; its end follows.
         let Some(record) = self.client.container(id).await? else { return Ok(()) };
-        let change = match kind(&record) {
-            Some(Kind::Sandbox) => match self.sandbox(&record, pid) {
-                Ok(sandbox) => Change::Started { sandbox: Box::new(sandbox), received },
-                Err(unreadable) => Change::Unreadable(unreadable),
-            },
-            Some(Kind::Container) => match self.container(&record, pid) {
-                Some(container) => Change::ContainerStarted(container),
-                None => return Ok(()),
-            },
+        match kind(&record) {
+            Some(Kind::Sandbox) => {
+                let sandbox = self.sandbox(&record, pid);
+                self.send(started(sandbox, received)).await
+            }
+            Some(Kind::Container) => {
+                let container = self.container(&record, pid);
+                if let Ok(sandbox) = Container::sandbox_of(&record) {
+                    self.find_sandbox(&sandbox, pid, received).await?;
+                }
+                match container {
+                    Some(container) => self.send(Change::ContainerStarted(container)).await,
+                    None => Ok(()),
+                }
+            }
             None => {
                 self.known.set_aside(id);
-                return Ok(());
+                Ok(())
             }
-        };
-        self.send(change).await
-    }
-
-    async fn ended(&mut self, id: &str, pid: u32) -> Result<(), SessionError> {
-        let change = match self.known.end(id, pid) {
-            Some(Kind::Sandbox) => SandboxId::new(id).map(Change::Gone),
-            Some(Kind::Container) => ContainerId::new(id).map(Change::ContainerGone),
-            None => return Ok(()),
-        };
-        match change {
-            Ok(change) => self.send(change).await,
-            // An unreadable one, told by its bare id; nobody could have kept anything of it.
-            Err(_no_id) => Ok(()),
         }
     }
 
-    fn sandbox(&mut self, record: &Record, pid: u32) -> Result<Sandbox, Unreadable> {
-        self.known.tell(&record.id, Kind::Sandbox, pid);
-        Sandbox::read(record, pid).map_err(|error| {
-            let id = record.id.clone();
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::warn!(sandbox = ?id, %error, ?cause, "a pod cannot be read and is not enforced");
-            Unreadable { id, error }
-        })
+    /// Tells of the sandbox of a process that was not told yet, or was told as gone: its pause process ended
+    /// while the container was being started.
+    async fn find_sandbox(
+        &mut self,
+        id: &SandboxId,
+        pid: u32,
+        received: std::time::Instant,
+    ) -> Result<(), SessionError> {
+        if self.known.has_sandbox(id) {
+            return Ok(());
+        }
+        let Some(record) = self.client.container(id.as_str()).await? else { return Ok(()) };
+        let sandbox = match self.process_of(id.as_str()).await? {
+            Some(pause) => self.sandbox(&record, pause),
+            None => self.sandbox_without_pause(&record, pid),
+        };
+        self.send(started(sandbox, received)).await
+    }
+
+    /// The first process of a container if it runs; 0 if it may, and its shim does not answer.
+    async fn process_of(&self, id: &str) -> Result<Option<u32>, SessionError> {
+        match self.client.task(id).await {
+            Err(error) if error.is_refusal() => Ok(Some(0)),
+            answer => Ok(answer?.as_ref().and_then(running)),
+        }
+    }
+
+    async fn ended(&mut self, id: &str, pid: u32) -> Result<(), SessionError> {
+        for ended in self.known.end(id, pid) {
+            let change = match ended {
+                Ended::Sandbox(id) => SandboxId::new(&id).map(Change::Gone),
+                Ended::Container(id) => ContainerId::new(&id).map(Change::ContainerGone),
+            };
+            match change {
+                Ok(change) => self.send(change).await?,
+                // An unreadable one, told by its bare id; nobody could have kept anything of it.
+                Err(_no_id) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn sandbox(&mut self, record: &Record, pause: u32) -> Result<Sandbox, Unreadable> {
+        self.known.tell_sandbox(&record.id, Some(pause));
+        read(record, pause)
+    }
+
+    /// A sandbox whose pause process is dead, by the first process of a container that runs in it.
+    fn sandbox_without_pause(&mut self, record: &Record, pid: u32) -> Result<Sandbox, Unreadable> {
+        self.known.tell_sandbox(&record.id, None);
+        read(record, pid)
     }
 
     fn container(&mut self, record: &Record, pid: u32) -> Option<Container> {
-        self.known.tell(&record.id, Kind::Container, pid);
-        Container::read(record, pid)
-            .inspect_err(|error| {
-                let cause = std::error::Error::source(error).map(ToString::to_string);
-                tracing::warn!(container = ?record.id, %error, ?cause, "records will not name a container");
-            })
-            .ok()
+        self.known.tell_container(&record.id, pid, Container::sandbox_of(record).ok());
+        readable(record, pid)
     }
 
     async fn send(&self, change: Change) -> Result<(), SessionError> {
         self.changes.send(change).await.map_err(|_closed| SessionError::Unwanted)
+    }
+}
+
+impl Listing {
+    fn add(&mut self, sandbox: Result<Sandbox, Unreadable>) {
+        match sandbox {
+            Ok(sandbox) => self.sandboxes.push(sandbox),
+            Err(unreadable) => self.unreadable.push(unreadable),
+        }
+    }
+}
+
+fn started(sandbox: Result<Sandbox, Unreadable>, received: std::time::Instant) -> Change {
+    match sandbox {
+        Ok(sandbox) => Change::Started { sandbox: Box::new(sandbox), received },
+        Err(unreadable) => Change::Unreadable(unreadable),
+    }
+}
+
+fn read(record: &Record, pid: u32) -> Result<Sandbox, Unreadable> {
+    Sandbox::read(record, pid).map_err(|error| {
+        let id = record.id.clone();
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::warn!(sandbox = ?id, %error, ?cause, "a pod cannot be read and is not enforced");
+        Unreadable { id, error }
+    })
+}
+
+fn readable(record: &Record, pid: u32) -> Option<Container> {
+    Container::read(record, pid)
+        .inspect_err(|error| {
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            tracing::warn!(container = ?record.id, %error, ?cause, "records will not name a container");
+        })
+        .ok()
+}
+
+/// What a container of containerd's is to a pod.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Sandbox,
+    Container,
+}
+
+/// The first process of a task that has started and not ended; 0 when containerd does not know.
+fn running(task: &Process) -> Option<u32> {
+    match task.status() {
+        Status::Created | Status::Stopped => None,
+        Status::Unknown => Some(0),
+        _runs => Some(task.pid),
     }
 }
 

@@ -185,6 +185,10 @@ impl Datapath {
         drop(programs);
         self.hold_slot(slot)?;
         let mut tables = lock(&self.tables);
+        tables
+            .cgroups
+            .set(slot, inode, 0)
+            .map_err(DatapathError::map("writing down a pod's cgroup"))?;
         for hook in &HOOKS {
             // The kernel makes the storage when the program is attached, one for each attach type.
             let key = CgroupStorageKey::new(inode, hook.attach_type as u32);

@@ -38,8 +38,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The tables that outlive the agent where they are pinned, by their names in the object.
-const SHARED: [&str; 13] = [
+const SHARED: [&str; 14] = [
     "PODS",
+    "CGROUPS",
     "COUNTERS",
     "ALLOW",
     "FLOWS",
@@ -60,6 +61,8 @@ pub struct Datapath {
     pub(super) tables: Mutex<Tables>,
     pub(super) counters: Array<MapData, Kernel<PodCounters>>,
     pub(super) pod_maps: AllPodMaps,
+    /// Slots are given out below this number.
+    pub(super) slots: usize,
     /// Generations are given once for all pods: a socket of one pod means nothing to another.
     last_generation: AtomicU32,
     chooses_errno: bool,
@@ -77,6 +80,7 @@ pub(super) struct AllPodMaps {
 /// Tables that are written when a pod comes, changes or goes.
 pub(super) struct Tables {
     pub(super) pods: Array<MapData, Kernel<PodState>>,
+    pub(super) cgroups: Array<MapData, u64>,
     pub(super) counters: Array<MapData, Kernel<PodCounters>>,
     pub(super) networks: LpmTrie<MapData, Kernel<NetworkKey>, Kernel<Network>>,
     pub(super) slots: CgroupSlots,
@@ -190,6 +194,7 @@ impl Datapath {
         let last_generation = states.iter().map(|state| state.generation).max().unwrap_or(0);
         let tables = Tables {
             pods,
+            cgroups: typed(maps.take("CGROUPS")?)?,
             counters: typed(counters)?,
             networks: typed(maps.take("NETWORKS")?)?,
             slots: typed(maps.take("SLOT")?)?,
@@ -213,10 +218,17 @@ impl Datapath {
             tables: Mutex::new(tables),
             counters: typed(counters_again)?,
             pod_maps,
+            slots: weir_ebpf::pod::SLOTS,
             last_generation: AtomicU32::new(last_generation),
             chooses_errno,
         };
         Ok((datapath, ring))
+    }
+
+    /// Gives out slots below a number only, the first of which is nobody's.
+    #[must_use]
+    pub fn with_slots(self, slots: usize) -> Self {
+        Self { slots: slots.min(weir_ebpf::pod::SLOTS), ..self }
     }
 
     /// A policy generation that no pod has had; never 0.

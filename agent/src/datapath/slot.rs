@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use weir_ebpf::{
     address::{Address, Endpoint},
     flow::{Client, Flow, FlowKey, WireFlow, WireKey},
-    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, SLOTS, flags},
+    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, flags},
     process::{Process, ProcessKey},
 };
 
@@ -60,6 +60,11 @@ impl Datapath {
     ///
     /// [`DatapathError::NoSlot`] when all are taken, or what the kernel said.
     pub fn prepare_slot(&self, limits: PodLimits) -> Result<Slot, DatapathError> {
+        let number = self.reserve()?;
+        self.fill_slot(number, limits).inspect_err(|_failed| self.give_back(number))
+    }
+
+    fn fill_slot(&self, number: u32, limits: PodLimits) -> Result<Slot, DatapathError> {
         let allow: PodMap<Endpoint, AllowEntry> =
             pod_map(Map::HashMap(hash::<Endpoint, AllowEntry>("weir_allow", limits.entries)?))?;
         let flows: PodMap<FlowKey, Flow> =
@@ -80,10 +85,9 @@ impl Datapath {
                 limits.wire_flows,
             )?))?;
 
-        let number = self.reserve()?;
         let maps = &self.pod_maps;
         // Grace periods side by side instead of one after the other.
-        let placed = thread::scope(|scope| {
+        thread::scope(|scope| {
             let waiting = [
                 scope.spawn(|| maps.allow.place(number, &allow)),
                 scope.spawn(|| maps.flows.place(number, &flows)),
@@ -92,11 +96,7 @@ impl Datapath {
             ];
             let last = maps.wire_flows.place(number, &wire_flows);
             waiting.into_iter().map(joined).chain([last]).collect::<Result<(), _>>()
-        });
-        if let Err(error) = placed {
-            self.give_back(number);
-            return Err(error);
-        }
+        })?;
         let allow = Mutex::new(allow);
         let networks = Mutex::default();
         Ok(Slot { number, allow, flows, processes, clients, wire_flows, networks })
@@ -136,9 +136,10 @@ impl Datapath {
     /// Takes a number that nobody has, and clears what it had before.
     fn reserve(&self) -> Result<u32, DatapathError> {
         let mut tables = lock(&self.tables);
-        let free = tables.taken.iter().position(|taken| !taken);
-        let index = free.ok_or(DatapathError::NoSlot(SLOTS - 1))?;
-        let number = u32::try_from(index).map_err(|_error| DatapathError::NoSlot(SLOTS - 1))?;
+        let none = || DatapathError::NoSlot(self.slots.saturating_sub(1));
+        let free = tables.taken.iter().take(self.slots).position(|taken| !taken);
+        let index = free.ok_or_else(none)?;
+        let number = u32::try_from(index).map_err(|_error| none())?;
         tables
             .pods
             .set(number, Kernel(PodState::default()), 0)

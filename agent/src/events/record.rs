@@ -49,7 +49,7 @@ pub struct Record {
     pub duration_ms: Option<u64>,
     /// The pod; null outside Kubernetes.
     pub pod: Option<PodInfo>,
-    /// The container; null outside Kubernetes.
+    /// The container that the process was in; null outside Kubernetes, and where it is not known.
     pub container: Option<String>,
     /// The CI job; null where there is none.
     pub gitlab: Option<GitlabInfo>,

@@ -1,6 +1,7 @@
 //! The agent from start to end.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -25,11 +26,12 @@ use super::{
 use crate::{
     bundle::Bundle,
     config::Config,
-    containerd::{WatchSettings, watch},
+    containerd::{Sandbox, SandboxId, WatchSettings, watch},
     control::{ControlSocket, PodsSource},
     datapath::{Datapath, events::EventRing, slot::PodLimits},
     events::sink::Sink,
     health::{HealthServer, Readiness},
+    pod::sweep::Sweeper,
     resolver::{Resolver, ResolverSettings, Upstreams},
 };
 
@@ -58,6 +60,8 @@ pub(super) struct Agent {
     pub(super) bundle: Bundle,
     pub(super) enforcer: Arc<Enforcer>,
     pub(super) pods: Pods,
+    /// Sandboxes that nobody selected; their barrier may yet ask for enforcement.
+    pub(super) passed_over: BTreeMap<SandboxId, Sandbox>,
     pub(super) roster: Arc<Roster>,
     pub(super) ready: Ready,
     pub(super) done: mpsc::UnboundedSender<Done>,
@@ -94,7 +98,8 @@ impl Agent {
         }
 
         let (datapath, ring) = Datapath::load_pinned(&pins.tables())?;
-        let datapath = Arc::new(datapath);
+        let slots = usize::try_from(config.limits.pod_slots.get()).unwrap_or(usize::MAX);
+        let datapath = Arc::new(datapath.with_slots(slots));
         let left = datapath.slots_in_use();
         let entries = config.limits.entries_per_pod.get();
         let limits = PodLimits { entries, ..PodLimits::default() };
@@ -120,6 +125,7 @@ impl Agent {
             requires_veth: config.require.veth,
             hard_blocks: config.hard_blocks,
             limits,
+            sweeper: Sweeper::start(limits),
             pods_by_slot,
         };
         let (done, mut finished) = mpsc::unbounded_channel();
@@ -128,6 +134,7 @@ impl Agent {
             bundle,
             enforcer: Arc::new(enforcer),
             pods: Pods::new(),
+            passed_over: BTreeMap::new(),
             roster: Arc::clone(&roster),
             ready,
             done,

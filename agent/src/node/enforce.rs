@@ -34,9 +34,10 @@ use crate::{
     },
     pod::{
         EnforcedPod, ListenerAddress, Reach, Surroundings,
+        containers::Containers,
         journal::{Journal, Story},
         records::Recorder,
-        sweep,
+        sweep::Sweeper,
     },
     policy::Profile,
     resolver::{Listener, Resolver, serve},
@@ -60,6 +61,7 @@ pub(super) struct Enforcer {
     pub(super) hard_blocks: HardBlocks,
     /// Sizes of a pod's tables.
     pub(super) limits: PodLimits,
+    pub(super) sweeper: Sweeper,
     pub(super) pods_by_slot: Arc<PodsBySlot>,
 }
 
@@ -79,6 +81,7 @@ impl Enforcer {
         sandbox: &Sandbox,
         profile: Arc<Profile>,
         scope: Scope,
+        containers: Arc<Containers>,
     ) -> Result<Arc<Enforced>, EnforceError> {
         let folder = self.pins.of(&sandbox.id);
         let cgroup = sandbox.cgroup.below(&self.cgroup_root);
@@ -117,7 +120,7 @@ impl Enforcer {
             nftables::install(&place.netns, capture)?;
         }
 
-        let recorder = self.recorder(sandbox, scope);
+        let recorder = self.recorder(sandbox, scope).with_containers(containers);
         let journal = Journal::open(&journal_path)
             .map_err(EnforceError::system("opening the pod's journal"))?;
         let pod = EnforcedPod::new(
@@ -140,7 +143,7 @@ impl Enforcer {
         }
         let pod = Arc::new(pod);
         self.pods_by_slot.insert(&pod);
-        sweep::keep_room(&pod, self.limits);
+        self.sweeper.add(&pod);
         let server = serve(Arc::clone(&self.resolver), Arc::clone(&pod), listener)
             .map_err(EnforceError::system("serving the pod's DNS"))?;
         let surroundings = match &place {

@@ -10,7 +10,7 @@ use weir_ebpf::flow::Event;
 use super::enforced::Enforced;
 use crate::{
     containerd::{Sandbox, SandboxId},
-    pod::EnforcedPod,
+    pod::{EnforcedPod, containers::Containers},
 };
 
 /// One pod.
@@ -18,6 +18,7 @@ use crate::{
 pub(super) struct Known {
     pub(super) sandbox: Sandbox,
     pub(super) stage: Stage,
+    pub(super) containers: Arc<Containers>,
 }
 
 /// Where it stands.

@@ -37,9 +37,15 @@ impl SlotPool {
     }
 
     /// A slot; waits for one when a burst has used up what was ready.
+    ///
+    /// # Errors
+    ///
+    /// Why none can be prepared now.
     pub(super) fn take(&self) -> Result<Slot, DatapathError> {
         let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         // The thread ends only after this receiver.
-        ready.recv().unwrap_or(Err(DatapathError::NoSlot(0)))
+        let next = || ready.recv().unwrap_or(Err(DatapathError::NoSlot(0)));
+        // A refusal may be as old as the pool: only one that comes behind as many others is of now.
+        (0..READY).find_map(|_| next().ok()).map_or_else(next, Ok)
     }
 }

@@ -16,7 +16,8 @@ use super::{
     roster::Phase,
 };
 use crate::{
-    containerd::{Change, Listing, Sandbox, SandboxId},
+    config::Select,
+    containerd::{Change, Container, Listing, Sandbox, SandboxId},
     events::record::Scope,
 };
 
@@ -36,13 +37,19 @@ impl Agent {
         match change {
             Change::Relisted(listing) => self.reconcile(&listing),
             Change::Started { sandbox, received } => self.see(*sandbox, received),
-            Change::Gone(sandbox) => self.end(&sandbox),
+            Change::Gone(sandbox) => {
+                self.passed_over.remove(&sandbox);
+                self.end(&sandbox);
+            }
             Change::Unreadable(unreadable) => tracing::error!(
                 sandbox = unreadable.id,
                 error = %chain(&unreadable.error),
                 "a sandbox cannot be read; its barrier, if it has one, holds it"
             ),
-            Change::ContainerStarted(_) | Change::ContainerGone(_) => {}
+            Change::ContainerCreated(container) | Change::ContainerStarted(container) => {
+                self.see_container(&container);
+            }
+            Change::ContainerGone(_) => {}
         }
     }
 
@@ -65,30 +72,57 @@ impl Agent {
         for sandbox in gone {
             self.end(&sandbox);
         }
+        self.passed_over.clear();
         for sandbox in &listing.sandboxes {
             self.see(sandbox.clone(), now);
+        }
+        for container in &listing.containers {
+            self.see_container(container);
         }
         self.ready.reconciled.holds();
         tracing::info!(running = running.len(), known = self.pods.len(), "reconciled");
     }
 
-    /// Begins to enforce a sandbox that is selected and new.
+    /// Begins to enforce a sandbox if it is selected and new.
     fn see(&mut self, sandbox: Sandbox, received: Instant) {
         // What an earlier agent enforced is never let go, whatever is selected now.
         let pinned = self.enforcer.pins.of(&sandbox.id).exists();
-        if self.pods.contains_key(&sandbox.id) || !(pinned || self.config.select.matches(&sandbox))
-        {
+        if self.pods.contains_key(&sandbox.id) {
             return;
         }
+        if pinned || self.config.select.matches(&sandbox) {
+            self.take_on(sandbox, received);
+        } else {
+            self.passed_over.insert(sandbox.id.clone(), sandbox);
+        }
+    }
+
+    /// Notes a container by its name. A pod that is not selected is enforced all the same when it has the barrier,
+    /// before which nothing of it runs.
+    fn see_container(&mut self, container: &Container) {
+        if Select::is_barrier(container)
+            && let Some(sandbox) = self.passed_over.remove(&container.sandbox)
+        {
+            self.take_on(sandbox, Instant::now());
+        }
+        if let Some(known) = self.pods.get(&container.sandbox) {
+            let cgroup = container.cgroup.below(&self.enforcer.cgroup_root);
+            known.containers.add(&container.name, cgroup);
+        }
+    }
+
+    /// Begins to enforce a sandbox.
+    fn take_on(&mut self, sandbox: Sandbox, received: Instant) {
         self.roster.enter(&sandbox, Phase::Seen, None);
         let id = sandbox.id.clone();
         let has_last = self.pods.values().any(|other| other.sandbox.cgroup == sandbox.cgroup);
         if has_last {
-            self.pods.insert(id, Known { sandbox, stage: Stage::Waiting });
+            let stage = Stage::Waiting;
+            self.pods.insert(id, Known { sandbox, stage, containers: Arc::default() });
             return;
         }
         let stage = Stage::Attaching { failures: 0, ended: false };
-        self.pods.insert(id.clone(), Known { sandbox, stage });
+        self.pods.insert(id.clone(), Known { sandbox, stage, containers: Arc::default() });
         self.attach(&id, received);
     }
 
@@ -113,8 +147,9 @@ impl Agent {
             Scope::Default
         };
         let (enforcer, done) = (Arc::clone(&self.enforcer), self.done.clone());
+        let containers = Arc::clone(&known.containers);
         tokio::task::spawn_blocking(move || {
-            let result = enforcer.enforce(&sandbox, profile, scope);
+            let result = enforcer.enforce(&sandbox, profile, scope, containers);
             // The receiver is gone only when the agent ends.
             let _ended = done.send(Done::Enforced(sandbox.id, result, received.elapsed()));
         });

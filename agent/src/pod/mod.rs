@@ -7,6 +7,7 @@
 
 mod adopt;
 mod apply;
+pub mod containers;
 mod hosts;
 pub mod journal;
 pub mod records;

@@ -17,7 +17,7 @@ use weir_ebpf::{
     reason::Reason,
 };
 
-use super::{EnforcedPod, lock};
+use super::{EnforcedPod, containers::Containers, lock};
 use crate::{
     attribution::{self, Identity},
     datapath::slot::ip,
@@ -44,6 +44,8 @@ pub struct Recorder {
     scope: Scope,
     /// The pod, in Kubernetes.
     subject: Option<PodInfo>,
+    /// The pod's containers.
+    containers: Arc<Containers>,
     /// Process above which no ancestor is shown.
     root: OnceLock<u32>,
     names: Mutex<HashMap<NameKey, NameCount>>,
@@ -119,11 +121,18 @@ impl Recorder {
             node,
             scope,
             subject,
+            containers: Arc::default(),
             root: OnceLock::new(),
             names: Mutex::default(),
             violations: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         }
+    }
+
+    /// Has processes be named with their containers.
+    #[must_use]
+    pub fn with_containers(self, containers: Arc<Containers>) -> Self {
+        Self { containers, ..self }
     }
 
     /// Names the process whose descendants the ancestries begin with.
@@ -196,7 +205,7 @@ impl Recorder {
         record.reason = Some(RecordReason(refusal.reason));
         record.destination = Some(destination);
         record.count = 1;
-        name_process(&mut record, process);
+        self.name_process(&mut record, process);
         self.sink.write(&record);
     }
 
@@ -226,19 +235,20 @@ impl Recorder {
             gitlab: None,
         }
     }
-}
 
-fn name_process(record: &mut Record, process: Identity) {
-    if process.pid == 0 {
-        return;
+    fn name_process(&self, record: &mut Record, process: Identity) {
+        if process.pid == 0 {
+            return;
+        }
+        record.attribution = Attribution::Cgroup;
+        record.container = process.container.and_then(|id| self.containers.name(id));
+        record.process = Some(ProcessInfo {
+            comm: process.comm,
+            binary: process.binary,
+            pid: process.pid,
+            ancestry: process.ancestry,
+        });
     }
-    record.attribution = Attribution::Cgroup;
-    record.process = Some(ProcessInfo {
-        comm: process.comm,
-        binary: process.binary,
-        pid: process.pid,
-        ancestry: process.ancestry,
-    });
 }
 
 impl EnforcedPod {
@@ -279,7 +289,7 @@ impl EnforcedPod {
         record.reason = Some(RecordReason(refined));
         record.destination = Some(self.destination(&event.flow.peer));
         record.count = 1;
-        name_process(&mut record, self.identify(event.process, event.comm));
+        self.recorder.name_process(&mut record, self.identify(event.process, event.comm));
         self.recorder.violations.fetch_add(1, Ordering::Relaxed);
         self.recorder.sink.write(&record);
     }
@@ -402,7 +412,7 @@ impl Recorder {
         record.bytes_down = account.bytes_down;
         let duration = account.last.duration_since(account.first).unwrap_or_default();
         record.duration_ms = Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-        name_process(&mut record, account.process.clone());
+        self.name_process(&mut record, account.process.clone());
         record
     }
 }

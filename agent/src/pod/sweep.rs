@@ -12,8 +12,13 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     path::PathBuf,
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
+};
+
+use tokio::{
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
 };
 
 use weir_ebpf::{
@@ -45,7 +50,7 @@ pub(super) struct Swept {
 }
 
 /// How many entries of each table were removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Removed {
     flows: u64,
     processes: u64,
@@ -133,7 +138,17 @@ fn runs(tgid: u32) -> bool {
 }
 
 impl EnforcedPod {
-    /// Moves what is settled out of the tables that are more than half full. Cheap when none is.
+    /// Whether a table may be more than half full. One read, and no waiting.
+    fn wants_sweep(&self, limits: PodLimits) -> bool {
+        let Ok(counters) = self.datapath.counters(&self.slot) else { return false };
+        // Who holds it is settling the pod, or will be done by the next look.
+        let Ok(swept) = self.swept.try_lock() else { return false };
+        let removed = swept.removed.unwrap_or_default();
+        is_filling(held(counters.flows, removed.flows), limits.flows)
+            || is_filling(held(counters.processes, removed.processes), limits.processes)
+    }
+
+    /// Moves what is settled out of the tables that are more than half full.
     ///
     /// Reads maps and `/proc`; must be called on a thread that may wait.
     pub fn sweep(&self, limits: PodLimits) {
@@ -195,19 +210,53 @@ fn complain(what: &str, error: &std::io::Error) {
     tracing::warn!(what, %error, "an entry of a pod's table could not be moved; it stays");
 }
 
-/// Sweeps one pod for as long as somebody holds it. Must be called within a tokio runtime.
-pub fn keep_room(pod: &Arc<EnforcedPod>, limits: PodLimits) {
-    let pod: Weak<EnforcedPod> = Arc::downgrade(pod);
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(LOOK).await;
-            let Some(pod) = pod.upgrade() else { return };
-            let swept = tokio::task::spawn_blocking(move || pod.sweep(limits)).await;
-            if swept.is_err() {
-                return;
+/// Sweeps pods for as long as they are held, all from one place: each look is one read for each pod.
+#[derive(Debug)]
+pub struct Sweeper {
+    pods: Arc<Mutex<Vec<Weak<EnforcedPod>>>>,
+    task: JoinHandle<()>,
+}
+
+impl Sweeper {
+    /// Begins to sweep tables of these sizes. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn start(limits: PodLimits) -> Self {
+        let pods: Arc<Mutex<Vec<Weak<EnforcedPod>>>> = Arc::default();
+        let task = tokio::spawn(sweep_all(Arc::clone(&pods), limits));
+        Self { pods, task }
+    }
+
+    /// Sweeps one pod more.
+    pub fn add(&self, pod: &Arc<EnforcedPod>) {
+        lock(&self.pods).push(Arc::downgrade(pod));
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn sweep_all(pods: Arc<Mutex<Vec<Weak<EnforcedPod>>>>, limits: PodLimits) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let held: Vec<Arc<EnforcedPod>> = {
+            let mut pods = lock(&pods);
+            pods.retain(|pod| pod.strong_count() > 0);
+            pods.iter().filter_map(Weak::upgrade).collect()
+        };
+        let filling = held.into_iter().filter(|pod| pod.wants_sweep(limits));
+        let sweeps: Vec<_> =
+            filling.map(|pod| tokio::task::spawn_blocking(move || pod.sweep(limits))).collect();
+        for sweep in sweeps {
+            if let Err(error) = sweep.await {
+                tracing::error!(%error, "a pod's tables could not be swept");
             }
         }
-    });
+    }
 }
 
 #[cfg(test)]

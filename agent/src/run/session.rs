@@ -30,7 +30,7 @@ use crate::{
         record::{Kind, Scope},
         sink::Sink,
     },
-    pod::{EnforcedPod, ListenerAddress, Reach, Surroundings, records::Recorder, sweep},
+    pod::{EnforcedPod, ListenerAddress, Reach, Surroundings, records::Recorder, sweep::Sweeper},
     policy::{Mode, Profile},
     resolver::{Listener, Resolver, ResolverSettings, Server, Upstreams, serve},
     system::{addresses::AddressChanges, cgroup, clock::monotonic_ns},
@@ -138,6 +138,7 @@ struct Session<'a> {
     settings: &'a RunSettings,
     server: Option<Server>,
     pod: Arc<EnforcedPod>,
+    sweeper: Sweeper,
     ring: EventRing,
     signals: Signals,
     addresses: AddressChanges,
@@ -191,7 +192,8 @@ impl Session<'_> {
         let entries = usize::try_from(limits.entries).unwrap_or(usize::MAX);
         let pod = EnforcedPod::new(datapath, slot, plan.profile, reachable_at, entries, recorder);
         let pod = Arc::new(pod);
-        sweep::keep_room(&pod, limits);
+        let sweeper = Sweeper::start(limits);
+        sweeper.add(&pod);
         let resolver = Resolver::new(plan.upstreams, ResolverSettings::default());
         let server = serve(resolver, Arc::clone(&pod), listener)
             .map_err(RunError::system("serving DNS on loopback"))?;
@@ -203,6 +205,7 @@ impl Session<'_> {
             settings,
             server: Some(server),
             pod,
+            sweeper,
             ring: EventRing::new(ring)?,
             signals: Signals::new().map_err(RunError::system("watching signals"))?,
             addresses,
@@ -288,6 +291,7 @@ impl Session<'_> {
         }
         drop(self.attachment);
         drop(self.note);
+        drop(self.sweeper);
         self.pod.release();
         drop(self.pod);
         if let Some(sink) = Arc::into_inner(self.sink) {

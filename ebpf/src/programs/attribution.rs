@@ -4,16 +4,19 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid,
-    generated::{bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_kernel_str},
+    generated::{
+        bpf_get_current_ancestor_cgroup_id, bpf_get_current_task, bpf_probe_read_kernel,
+        bpf_probe_read_kernel_str,
+    },
 };
 use weir_ebpf::{
-    process::{COMM_BYTES, KernelOffsets, Process, ProcessKey},
+    process::{CGROUP_LEVELS, COMM_BYTES, KernelOffsets, Process, ProcessKey},
     socket::SocketTag,
 };
 
 use crate::{
     account,
-    maps::{BLANK_PROCESS, CurrentPod, OFFSETS, PROCESSES},
+    maps::{BLANK_PROCESS, CGROUPS, CurrentPod, OFFSETS, PROCESSES},
 };
 
 /// The id of the running process, which is that of its thread group.
@@ -75,7 +78,27 @@ fn remember(pod: &CurrentPod, key: &ProcessKey, task: u64, leader: u64, offsets:
     process.comm = read(leader, offsets.task_comm);
     ancestors(process, leader, offsets);
     executable(process, task, offsets);
+    process.container = container(pod);
     process.ready = 1;
+}
+
+/// The cgroup right below the pod's in which the running process is.
+///
+/// Without a branch, as [`read`] is: each would be one more path through the rest.
+#[inline(always)]
+fn container(pod: &CurrentPod) -> u64 {
+    // An id is never 0, so that nothing is below the cgroup of a pod without one.
+    let pods = CGROUPS.get(pod.slot).copied().unwrap_or(u64::MAX);
+    let mut container = 0;
+    let mut is_below = 0_u64;
+    for level in 1..=CGROUP_LEVELS {
+        // SAFETY: the helper takes a number, and gives 0 for a level below that of the process.
+        let id = unsafe { bpf_get_current_ancestor_cgroup_id(level) };
+        container |= id & is_below;
+        let differs = id ^ pods;
+        is_below = ((differs | differs.wrapping_neg()) >> 63).wrapping_sub(1);
+    }
+    container
 }
 
 #[inline(always)]

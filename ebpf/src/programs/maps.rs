@@ -28,6 +28,10 @@ static SLOT: CgroupStorage<u32> = CgroupStorage::new();
 #[btf_map]
 pub(crate) static PODS: Array<PodState, SLOTS> = Array::new();
 
+/// Id of each pod's cgroup.
+#[btf_map]
+pub(crate) static CGROUPS: Array<u64, SLOTS> = Array::new();
+
 /// The slow paths' counters of each pod.
 #[btf_map]
 pub(crate) static COUNTERS: Array<PodCounters, SLOTS> = Array::new();

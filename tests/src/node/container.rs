@@ -277,12 +277,14 @@ impl Container {
         Ok(())
     }
 
-    /// Removes it, killing it if it runs.
+    /// Removes it, killing it if it runs, and its log, as a kubelet does: the next container of the name would
+    /// write on in it.
     pub fn remove(self) -> Result<()> {
         let request = RemoveContainerRequest { container_id: self.id.clone() };
         let what = format!("removing the container {}", self.spec.name);
         self.node.cri.call(&what, self.node.cri.pods()?.remove_container(request))?;
-        Ok(())
+        let log = self.node.view.path(&self.log);
+        fs::remove_file(&log).with_context(|| format!("removing {}", log.display()))
     }
 
     /// Stops it and starts the next attempt in `pod`, as a kubelet does; this one stays, ended.

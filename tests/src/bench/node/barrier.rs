@@ -1,9 +1,10 @@
 //! The barrier's own time once its pod is enforced: from the start of its process to its end.
 
+use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::{Row, Stage, Target, milliseconds, quantile};
 use crate::exec;
@@ -11,6 +12,8 @@ use crate::node::{Pod, PodSpec};
 use crate::programs;
 
 const RUNS: usize = 100;
+/// The cgroup of the runs, in the pod's.
+const CGROUP: &str = "bench";
 
 pub(super) fn rows(stage: &Stage) -> Result<Vec<Row>> {
     let pod = stage.node.run_pod(PodSpec::new("barrier"))?;
@@ -25,6 +28,7 @@ pub(super) fn rows(stage: &Stage) -> Result<Vec<Row>> {
         command.env("WEIR_POD_UID", &pod.spec().uid);
         times.push(time(command)?);
     }
+    fs::remove_dir(pod.cgroup_folder().join(CGROUP)).context("removing the cgroup of the runs")?;
     pod.remove()?;
     let way_in = quantile(&mut empty, 0.5);
     let own = |part| quantile(&mut times.clone(), part) - way_in;
@@ -36,9 +40,8 @@ fn inside(stage: &Stage, pod: &Pod, program: &std::ffi::OsStr) -> Result<Command
     let netns = pod.netns().context("a pod without a network of its own")?;
     let mut command = stage.node.command("sh");
     let script = "echo 0 > \"$0/cgroup.procs\"; exec nsenter --net=\"$1\" \"$2\"";
-    let cgroup = format!("/sys/fs/cgroup{}/bench", pod.cgroup());
-    let make = stage.node.path(&cgroup);
-    ensure!(make.exists() || std::fs::create_dir(&make).is_ok(), "no {}", make.display());
+    let cgroup = format!("/sys/fs/cgroup{}/{CGROUP}", pod.cgroup());
+    fs::create_dir_all(pod.cgroup_folder().join(CGROUP))?;
     command.args(["-c", script, &cgroup]).arg(netns).arg(program);
     Ok(command)
 }
