@@ -23,6 +23,10 @@ pub enum Skip {
     NoContainerd,
     /// No Debian mirror that this machine reaches gives Docker.
     NoDocker,
+    /// No Debian mirror that this machine reaches gives the source of Kubernetes.
+    NoKubernetes,
+    /// No Debian mirror that this machine reaches gives this kernel.
+    NoKernel,
 }
 
 impl Skip {
@@ -35,6 +39,8 @@ impl Skip {
             Self::NoPackageRegistry => "no package client of this machine reaches a registry",
             Self::NoContainerd => "no Debian mirror gives this containerd",
             Self::NoDocker => "no Debian mirror gives Docker",
+            Self::NoKubernetes => "no Debian mirror gives Kubernetes",
+            Self::NoKernel => "no Debian mirror gives this kernel",
             Self::NoBpfLsm => "the kernel loads no BPF LSM programs",
         }
     }

@@ -18,7 +18,8 @@ use tokio::net::UdpSocket;
 
 pub use self::client::{Client, NameService};
 pub use self::host::Host;
-pub(crate) use self::netns::{orphans, own_prefix};
+pub use self::netns::Netns;
+pub(crate) use self::netns::{orphans, own_prefix, sweep};
 pub use self::wire::{Count, Tally};
 use self::wire::{MARKER, Wire};
 use crate::dns::{DnsServer, Zone};
@@ -77,7 +78,7 @@ async fn send_marker(target: IpAddr) -> Result<()> {
 impl Lab {
     /// Builds the lab, with the zone of [`Zone::example`]. Needs root.
     pub fn new() -> Result<Self> {
-        netns::sweep()?;
+        sweep()?;
         let folder = tempfile::Builder::new().prefix(&own_prefix()?).tempdir()?;
         let router = Host::create("internet", &[], true)?;
         let lan = Lan { router: &router };

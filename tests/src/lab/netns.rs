@@ -86,7 +86,7 @@ pub(crate) fn own_prefix() -> Result<String> {
 }
 
 /// Removes what labs of dead processes left: namespaces with the processes in them, and folders.
-pub(super) fn sweep() -> Result<()> {
+pub(crate) fn sweep() -> Result<()> {
     for name in orphans(Path::new(FOLDER))? {
         for pid in processes_in(&Path::new(FOLDER).join(&name)).unwrap_or_default() {
             kill(Pid::from_raw(pid), Signal::SIGKILL).ok();

@@ -11,9 +11,9 @@ use nix::unistd::Pid;
 
 use super::image::Image;
 use super::network::{CONFIGURATIONS, PLUGINS};
-use super::packages::{self, Package};
 use super::view::{FOLDER, View};
 use crate::exec::{self, DEFAULT_LIMIT, Running};
+use crate::packages::{self, Package};
 
 /// Where containerd listens, in the view: its usual place.
 pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
@@ -117,14 +117,27 @@ fi
 exec runc "$@"
 "#;
 
+/// What becomes of the limits that containers ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limits {
+    /// The wrapper takes them out.
+    Dropped,
+    /// runc sets them.
+    Kept,
+}
+
 /// Writes what containerd needs into the view.
-pub(super) fn configure(view: &View) -> Result<()> {
-    view.write(CONFIG, configuration().as_bytes(), 0o644)?;
+pub(super) fn configure(view: &View, limits: Limits) -> Result<()> {
+    let runc = match limits {
+        Limits::Dropped => RUNC,
+        Limits::Kept => "runc",
+    };
+    view.write(CONFIG, configuration(runc).as_bytes(), 0o644)?;
     view.write(RUNC, WRAPPER.as_bytes(), 0o755)
 }
 
 /// Containers of a node without `CAP_SYS_RESOURCE` cannot lower their OOM score.
-fn configuration() -> String {
+fn configuration(runc: &str) -> String {
     let pause = Image::pause();
     let pause = pause.reference();
     format!(
@@ -166,7 +179,7 @@ default_runtime_name = "runc"
 runtime_type = "io.containerd.runc.v2"
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-BinaryName = "{RUNC}"
+BinaryName = "{runc}"
 SystemdCgroup = false
 "#
     )

@@ -10,9 +10,9 @@ use anyhow::{Result, ensure};
 
 use super::container::{Container, ContainerSpec};
 use super::image::Image;
-use super::packages::{self, Package};
 use super::pod::Pod;
 use crate::exec::Output;
+use crate::packages::{self, Package};
 
 /// The Debian release that has Docker 20.10.
 const SUITE: &str = "bookworm";

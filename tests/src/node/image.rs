@@ -60,7 +60,7 @@ impl Image {
 
     /// Writes the image into `folder` and returns the archive: an OCI image layout (image-layout.md of the
     /// OCI image specification) whose index carries the name that containerd imports it under.
-    pub(super) fn write(&self, folder: &Path) -> Result<PathBuf> {
+    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
         let root = folder.join("rootfs");
         self.fill(&root)?;
         let layer = folder.join("layer.tar");

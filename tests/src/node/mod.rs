@@ -13,7 +13,6 @@ mod cri;
 mod docker;
 mod image;
 mod network;
-mod packages;
 mod pod;
 mod view;
 
@@ -25,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, ensure};
 
 pub use self::container::{Container, ContainerSpec};
+use self::containerd::Limits;
 use self::containerd::Process;
 pub use self::containerd::{Containerd, Series};
 use self::cri::Cri;
@@ -82,9 +82,19 @@ impl Node {
     /// Starts a node on the client machine of `lab`, which can be one node at a time; returns when pods can
     /// be run.
     pub fn start(lab: &Lab, options: &Options) -> Result<Self> {
+        Self::start_with(lab, options, Limits::Dropped)
+    }
+
+    /// As [`Self::start`], with containers that get the limits they ask for: this machine must have the
+    /// controllers of cgroup version 2.
+    pub fn start_with_limits(lab: &Lab, options: &Options) -> Result<Self> {
+        Self::start_with(lab, options, Limits::Kept)
+    }
+
+    fn start_with(lab: &Lab, options: &Options, limits: Limits) -> Result<Self> {
         let view = View::open(&lab.client, options.containerd.folder().as_deref())?;
         network::set_up(&view, &lab.client, options.cni)?;
-        containerd::configure(&view)?;
+        containerd::configure(&view, limits)?;
         let inner = Inner { cri: Cri::new()?, containerd: Mutex::new(None), view };
         let node = Self { inner: Arc::new(inner), scratch: lab.folder().to_path_buf() };
         node.start_containerd()?;
@@ -133,7 +143,11 @@ impl Node {
     /// Makes `image` known to the node.
     pub fn import(&self, image: &Image) -> Result<()> {
         let folder = tempfile::tempdir_in(&self.scratch)?;
-        let archive = image.write(folder.path())?;
+        self.import_written(image, &image.write(folder.path())?)
+    }
+
+    /// Makes `image` known to the node, from the archive that [`Image::write`] has left somewhere.
+    pub fn import_written(&self, image: &Image, archive: &Path) -> Result<()> {
         let mut ctr = self.command("ctr");
         ctr.args(["--namespace", NAMESPACE, "images", "import"]).arg(archive);
         let output = exec::run(ctr, DEFAULT_LIMIT)?;

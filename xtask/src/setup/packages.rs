@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::apt;
 use crate::shell;
 
 /// How a package shows that it, or something as good, is installed.
@@ -16,7 +17,7 @@ enum Sign {
 use Sign::{File, Program};
 
 /// Package, sign. A tool that somebody installed in another way is good enough.
-const NEEDED: [(&str, Sign); 33] = [
+const NEEDED: [(&str, Sign); 35] = [
     // Building: C for ring and the test programs, C++ for libFuzzer.
     ("gcc", Program("cc")),
     ("g++", Program("c++")),
@@ -39,6 +40,9 @@ const NEEDED: [(&str, Sign); 33] = [
     ("containernetworking-plugins", File("/usr/lib/cni/bridge")),
     ("busybox-static", Program("busybox")),
     ("jq", Program("jq")),
+    // Virtual machines of other kernels.
+    ("qemu-system-x86", Program("qemu-system-x86_64")),
+    ("kmod", Program("depmod")),
     // Real clients.
     ("curl", Program("curl")),
     ("git", Program("git")),
@@ -57,13 +61,24 @@ const NEEDED: [(&str, Sign); 33] = [
     ("dnsmasq-base", Program("dnsmasq")),
 ];
 
+/// What serves a virtual machine this machine's files, as Debian 12 has it in a package of QEMU and Debian 13
+/// in one of its own.
+const FILE_SERVER: [&str; 2] = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
+const FILE_SERVER_PACKAGE: &str = "virtiofsd";
+
 /// The packages of the list that are not there, in its order.
 pub(super) fn missing() -> Vec<String> {
-    NEEDED
+    let mut missing: Vec<String> = NEEDED
         .iter()
         .filter(|(_, sign)| !is_there(*sign))
         .map(|(package, _)| (*package).to_owned())
-        .collect()
+        .collect();
+    if !FILE_SERVER.into_iter().any(|path| is_there(File(path)))
+        && apt::candidate(FILE_SERVER_PACKAGE).is_some()
+    {
+        missing.push(FILE_SERVER_PACKAGE.to_owned());
+    }
+    missing
 }
 
 fn is_there(sign: Sign) -> bool {

@@ -13,6 +13,10 @@ use crate::shell::{self, say};
 
 /// Most time for one end-to-end case.
 const CASE_LIMIT: Duration = Duration::from_secs(240);
+/// Suites that begin by fetching and building what they run, and then emulate a machine, and the most time for
+/// one of their cases.
+const SLOW_SUITES: [&str; 1] = ["kubelet"];
+const SLOW_CASE_LIMIT: Duration = Duration::from_secs(1200);
 /// Most time for all unit tests of one program.
 const UNIT_LIMIT: Duration = Duration::from_secs(600);
 /// Names the file to which a case appends what it skipped; the library of the suites knows it too.
@@ -42,6 +46,11 @@ pub(super) fn run_together(binary: &Binary, summary: &mut Summary) -> Result<()>
     Ok(())
 }
 
+/// Whether a suite takes so long that it comes last.
+pub(super) fn is_slow(binary: &Binary) -> bool {
+    SLOW_SUITES.iter().any(|name| binary.name.ends_with(&format!("::{name}")))
+}
+
 /// End-to-end cases: one process each, so that one's namespaces and limits are nobody else's.
 pub(super) fn run_apart(binary: &Binary, skips: &Path, summary: &mut Summary) -> Result<()> {
     let mut list = program(binary);
@@ -53,7 +62,8 @@ pub(super) fn run_apart(binary: &Binary, skips: &Path, summary: &mut Summary) ->
         command.args(["--exact", case, "--nocapture", "--test-threads", "1"]);
         command.env(SKIPS_FILE, skips);
         let started = Instant::now();
-        let output = bounded(command, CASE_LIMIT)?;
+        let limit = if is_slow(binary) { SLOW_CASE_LIMIT } else { CASE_LIMIT };
+        let output = bounded(command, limit)?;
         let seconds = started.elapsed().as_secs_f64();
         let ran = counts(&String::from_utf8_lossy(&output.stdout));
         let passed = output.status.success() && ran.is_some_and(|counts| counts.passed == 1);

@@ -32,10 +32,12 @@ pub(crate) fn run(only: Option<&str>) -> Result<bool> {
     shell::run(cargo(&programs))?;
     let binaries = binaries::build()?;
     let wanted = |name: &str| only.is_none_or(|part| name.contains(part));
-    let (suites, units): (Vec<_>, Vec<_>) = binaries
+    let (mut suites, units): (Vec<_>, Vec<_>) = binaries
         .into_iter()
         .filter(|binary| wanted(&binary.name))
         .partition(|binary| binary.package == SUITES && binary.is_suite);
+    // Stable: each part stays in the order of names.
+    suites.sort_by_key(cases::is_slow);
 
     for binary in &units {
         cases::run_together(binary, &mut summary)?;

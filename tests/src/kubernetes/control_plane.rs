@@ -1,0 +1,169 @@
+//! The control plane: etcd and an API server, alone on the loopback of a namespace of their own.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
+use tempfile::TempDir;
+
+use super::{ADMINISTRATOR, AUTHORITY, KUBELET, NODE, PORT, Programs, last_lines};
+use crate::exec::{self, Running};
+use crate::lab::{Netns, own_prefix, sweep};
+use crate::vm;
+
+/// How long the API server may take until it is ready; its first start fills an empty etcd.
+const READY_LIMIT: Duration = Duration::from_secs(90);
+
+const API_SERVER_LOG: &str = "kube-apiserver.log";
+
+/// Running etcd and API server; ended on drop.
+#[derive(Debug)]
+pub struct ControlPlane {
+    // Before the namespace: they run in it.
+    _api_server: Running,
+    _etcd: Running,
+    netns: Netns,
+    folder: TempDir,
+}
+
+impl ControlPlane {
+    /// Starts both and returns once the API server is ready.
+    pub fn start(programs: &Programs) -> Result<Self> {
+        sweep()?;
+        let folder = tempfile::Builder::new().prefix(&own_prefix()?).tempdir()?;
+        let netns = Netns::create("control")?;
+        let files = Files::write(folder.path())?;
+        let etcd = start_etcd(programs, &netns, folder.path())?;
+        let api_server = start_api_server(programs, &netns, folder.path(), &files)?;
+        let plane = Self { _api_server: api_server, _etcd: etcd, netns, folder };
+        let ready = plane.wait();
+        ready.with_context(|| format!("the API server does not get ready:\n{}", plane.log()))?;
+        Ok(plane)
+    }
+
+    /// What the API server has logged last, for messages.
+    #[must_use]
+    pub fn log(&self) -> String {
+        last_lines(&fs::read_to_string(self.folder().join(API_SERVER_LOG)).unwrap_or_default())
+    }
+
+    /// A folder that goes with it: its own files, and what a guest is to find.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The namespace on whose loopback the API server listens.
+    #[must_use]
+    pub const fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    fn wait(&self) -> Result<()> {
+        let mut curl = enter(&self.netns, "curl");
+        curl.args(["--silent", "--show-error", "--fail", "--insecure"]);
+        curl.args(["--retry", "1000", "--retry-delay", "1", "--retry-all-errors"]);
+        curl.args(["--header", &format!("Authorization: Bearer {ADMINISTRATOR}")]);
+        curl.arg(format!("https://127.0.0.1:{PORT}/readyz"));
+        exec::run(curl, READY_LIMIT)?.expect_code(0).map(drop)
+    }
+}
+
+/// Certificates and tokens of the API server.
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    tokens: PathBuf,
+}
+
+impl Files {
+    fn write(folder: &Path) -> Result<Self> {
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.distinguished_name.push(DnType::CommonName, "weir lab's Kubernetes");
+        let authority = CertifiedIssuer::self_signed(parameters, KeyPair::generate()?)?;
+        fs::write(folder.join(AUTHORITY), authority.pem())?;
+
+        let mut parameters = CertificateParams::default();
+        parameters.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+        let seen_by_guests: IpAddr = vm::HOST.parse()?;
+        for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), seen_by_guests] {
+            parameters.subject_alt_names.push(SanType::IpAddress(address));
+        }
+        let key = KeyPair::generate()?;
+        let certificate = parameters.signed_by(&key, &authority)?;
+        let files = Self {
+            certificate: folder.join("api-server.pem"),
+            key: folder.join("api-server.key"),
+            tokens: folder.join("tokens.csv"),
+        };
+        fs::write(&files.certificate, certificate.pem())?;
+        fs::write(&files.key, key.serialize_pem())?;
+        // Token, name, uid, groups.
+        let tokens = format!(
+            "{ADMINISTRATOR},administrator,1,system:masters\n\
+             {KUBELET},system:node:{NODE},2,system:nodes\n"
+        );
+        fs::write(&files.tokens, tokens)?;
+        Ok(files)
+    }
+}
+
+fn start_etcd(programs: &Programs, netns: &Netns, folder: &Path) -> Result<Running> {
+    let mut etcd = enter(netns, programs.path("etcd"));
+    etcd.arg("--data-dir").arg(folder.join("etcd"));
+    etcd.args(["--listen-client-urls", "http://127.0.0.1:2379"]);
+    etcd.args(["--advertise-client-urls", "http://127.0.0.1:2379"]);
+    etcd.args(["--listen-peer-urls", "http://127.0.0.1:2380", "--unsafe-no-fsync"]);
+    into_file(&mut etcd, folder, "etcd.log")
+}
+
+fn start_api_server(
+    programs: &Programs,
+    netns: &Netns,
+    folder: &Path,
+    files: &Files,
+) -> Result<Running> {
+    let mut server = enter(netns, programs.path("kube-apiserver"));
+    let mut option = |name: &str, value: &str| {
+        server.arg(format!("--{name}={value}"));
+    };
+    let (certificate, key) = (files.certificate.to_string_lossy(), files.key.to_string_lossy());
+    option("etcd-servers", "http://127.0.0.1:2379");
+    option("bind-address", "127.0.0.1");
+    option("secure-port", &PORT.to_string());
+    // Loopback is no address to tell clients of, so it is the one that guests use.
+    option("advertise-address", vm::HOST);
+    option("tls-cert-file", &certificate);
+    option("tls-private-key-file", &key);
+    option("token-auth-file", &files.tokens.to_string_lossy());
+    option("authorization-mode", "Node,RBAC");
+    option("enable-admission-plugins", "NodeRestriction");
+    // No controller makes the accounts that this plug-in would ask for.
+    option("disable-admission-plugins", "ServiceAccount");
+    option("service-account-issuer", "https://kubernetes.default.svc");
+    option("service-account-signing-key-file", &key);
+    option("service-account-key-file", &certificate);
+    option("service-cluster-ip-range", "10.96.0.0/16");
+    option("feature-gates", "EphemeralContainers=true");
+    option("cert-dir", &folder.join("certificates").to_string_lossy());
+    into_file(&mut server, folder, API_SERVER_LOG)
+}
+
+/// Starts `command` with both outputs in a file of `folder`.
+fn into_file(command: &mut Command, folder: &Path, name: &str) -> Result<Running> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "log=$1; shift; exec \"$@\" > \"$log\" 2>&1", "sh"]);
+    shell.arg(folder.join(name)).arg(command.get_program()).args(command.get_args());
+    exec::spawn_as(shell, name.trim_end_matches(".log").to_owned())
+}
+
+fn enter(netns: &Netns, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={}", netns.path().display())).arg(program);
+    command
+}

@@ -1,0 +1,77 @@
+//! Virtual machines of other kernels: a program of this build runs in one, on this machine's own files.
+//!
+//! The machine is emulated: that needs nothing of the host, and where KVM is there it may not work. Its root is
+//! this machine's, read-only, under a layer in memory that goes with it; so programs, libraries and build results
+//! are at their usual places. Its network ends in a namespace of the test.
+//!
+//! Invariant: a machine that does not boot is started again, a few times, and then an error; whatever happens
+//! after the first process is up is a result.
+
+mod initramfs;
+mod kernel;
+mod qemu;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use self::initramfs::Job;
+pub use self::kernel::{Kernel, Series};
+use self::qemu::Machine;
+use crate::exec::{self, DEFAULT_LIMIT, Output};
+use crate::lab::{Host, Netns};
+
+/// The address by which a guest reaches the loopback of the namespace that its machine runs in.
+pub const HOST: &str = "10.0.2.2";
+/// The address that a guest has, and its link.
+const GUEST: &str = "10.0.2.15";
+const LINK: &str = "vm0";
+/// Tells a program that it runs in a guest, and where the files are that its host wrote for it.
+const TOLD: &str = "WEIR_LAB_GUEST";
+
+/// An emulated processor of a busy machine is slow; a kernel that hangs is hung for ever.
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
+/// Emulation has its own faults: one boot in many hangs.
+const BOOTS: u32 = 3;
+
+/// In a guest: the folder that its host has prepared for it.
+#[must_use]
+pub fn guest_folder() -> Option<PathBuf> {
+    std::env::var_os(TOLD).map(PathBuf::from)
+}
+
+/// In a guest: gives `host` the machine's link, by which it reaches [`HOST`].
+pub fn link(host: &Host) -> Result<()> {
+    let mut link = Command::new("ip");
+    link.args(["link", "set", LINK, "netns", host.netns().name()]);
+    exec::run(link, DEFAULT_LIMIT)?.expect_code(0)?;
+    host.netns().links(&format!("addr add {GUEST}/24 dev {LINK}\nlink set {LINK} up\n"))
+}
+
+/// Runs this very program with `arguments` in a machine with `kernel`, to its end. Its network is the loopback of
+/// `network`. It finds `folder`, and its console stays there.
+pub fn run_this_program(
+    kernel: &Kernel,
+    network: &Netns,
+    folder: &Path,
+    arguments: &[&str],
+    limit: Duration,
+) -> Result<Output> {
+    let program = std::env::current_exe().context("finding the running program")?;
+    let mut command = vec![program.to_string_lossy().into_owned()];
+    command.extend(arguments.iter().map(|&word| word.to_owned()));
+    let place = std::env::current_dir()?;
+    let told = [(TOLD.to_owned(), folder.to_string_lossy().into_owned())];
+    let job = Job { folder: &place, command: &command, environment: &told };
+    let archive = initramfs::write(folder, kernel, &job)?;
+    for _ in 0..BOOTS {
+        let machine = Machine::start(kernel, network, folder, &archive)?;
+        if machine.has_booted(BOOT_LIMIT) {
+            return machine.finish(limit);
+        }
+        eprintln!("{} does not boot:\n{}", kernel.version(), machine.give_up());
+    }
+    bail!("{} did not boot {BOOTS} times", kernel.version())
+}
