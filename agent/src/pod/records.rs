@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use weir_ebpf::{
@@ -22,6 +22,7 @@ use crate::{
     attribution::{self, Identity},
     datapath::slot::ip,
     events::{
+        queue::Share,
         record::{
             Attribution, Destination, Kind, PodInfo, PolicyInfo, ProcessInfo, Record, RecordReason,
             RecordVerdict, SCHEMA_VERSION, Scope, protocol_name,
@@ -35,11 +36,15 @@ use crate::{
 
 /// Distinct refused names of one tree that are told apart; the rest are counted as lost.
 const NAMES: usize = 4096;
+/// How long the account of a pod waits for room among the records.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Writes the records of one pod.
 #[derive(Debug)]
 pub struct Recorder {
     sink: Arc<Sink>,
+    /// What waits of this pod's records to be written.
+    share: Arc<Share>,
     node: String,
     scope: Scope,
     /// The pod, in Kubernetes.
@@ -116,6 +121,7 @@ impl Recorder {
     pub fn new(sink: Arc<Sink>, node: String, scope: Scope, subject: Option<PodInfo>) -> Self {
         Self {
             sink,
+            share: Arc::default(),
             node,
             scope,
             subject,
@@ -124,6 +130,22 @@ impl Recorder {
             violations: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         }
+    }
+
+    fn write(&self, record: &Record) {
+        self.write_until(record, None);
+    }
+
+    /// Writes a record, and counts it when there is no room for it.
+    fn write_until(&self, record: &Record, until: Option<Instant>) {
+        if !self.sink.write(&self.share, record, until) {
+            self.lose(1);
+        }
+    }
+
+    /// Counts what could not be told.
+    pub(super) fn lose(&self, count: u64) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Names the process whose descendants the ancestries begin with.
@@ -169,7 +191,7 @@ impl Recorder {
             return;
         }
         if names.len() >= NAMES {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.lose(1);
             return;
         }
         let process = identify(refusal.client);
@@ -197,7 +219,7 @@ impl Recorder {
         record.destination = Some(destination);
         record.count = 1;
         name_process(&mut record, process);
-        self.sink.write(&record);
+        self.write(&record);
     }
 
     fn record(&self, kind: Kind, at: SystemTime, profile: &Profile, rule: RuleIndex) -> Record {
@@ -256,7 +278,7 @@ impl EnforcedPod {
         let mut record = self.recorder.record(kind, SystemTime::now(), &profile, rule);
         record.attribution = Attribution::Cgroup;
         record.count = 1;
-        self.recorder.sink.write(&record);
+        self.recorder.write_until(&record, Some(Instant::now() + PATIENCE));
     }
 
     /// Records the first sight of a refused or audited flow.
@@ -281,7 +303,7 @@ impl EnforcedPod {
         record.count = 1;
         name_process(&mut record, self.identify(event.process, event.comm));
         self.recorder.violations.fetch_add(1, Ordering::Relaxed);
-        self.recorder.sink.write(&record);
+        self.recorder.write(&record);
     }
 
     /// All that was counted, and a `flow` record of each; with what was lost on the way.
@@ -292,8 +314,9 @@ impl EnforcedPod {
             flows.iter().filter_map(|(key, flow)| self.account(key, flow)).collect();
         accounts.extend(self.recorder.refused_names());
         accounts.sort_by_key(|a| a.first);
+        let until = Some(Instant::now() + PATIENCE);
         for account in &accounts {
-            self.recorder.sink.write(&self.recorder.flow_record(account));
+            self.recorder.write_until(&self.recorder.flow_record(account), until);
         }
         self.record_lost(&self.current_profile());
         accounts
@@ -358,7 +381,7 @@ impl EnforcedPod {
             let rule = RuleIndex::DEFAULT_DENY;
             let mut record = self.recorder.record(Kind::Lost, SystemTime::now(), profile, rule);
             record.count = lost;
-            self.recorder.sink.write(&record);
+            self.recorder.write_until(&record, Some(Instant::now() + PATIENCE));
         }
     }
 }
