@@ -32,8 +32,8 @@ use crate::{
 };
 
 use self::{
-    hosts::HostMemory, journal::Journal, records::Recorder, rules::ProfileHistory, sweep::Swept,
-    table::AllowTable,
+    hosts::HostMemory, journal::Journal, records::Recorder,
+    rules::ProfileHistory, sweep::Swept, table::AllowTable,
 };
 
 /// Where the pod's listener can be reached from inside.
@@ -227,7 +227,8 @@ impl EnforcedPod {
     #[must_use]
     pub fn tally(&self) -> Tally {
         let counters = self.datapath.counters(&self.slot).unwrap_or_default();
-        let flows = self.slot.flows();
+        // Those that were moved out of the table are still its.
+        let flows = lock(&self.swept).account(self.slot.flows());
         let allowed = flows.iter().filter(|(key, _)| key.outcome == Outcome::Allowed as u8);
         Tally {
             allowed: allowed.map(|(_, flow)| flow.count).sum(),

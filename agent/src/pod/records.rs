@@ -52,6 +52,8 @@ pub struct Recorder {
     /// Process above which no ancestor is shown.
     root: OnceLock<u32>,
     names: Mutex<HashMap<NameKey, NameCount>>,
+    /// Refused questions, those among them that are not told apart any more.
+    questions: AtomicU64,
     violations: AtomicU64,
     lost: AtomicU64,
 }
@@ -127,6 +129,7 @@ impl Recorder {
             subject,
             root: OnceLock::new(),
             names: Mutex::default(),
+            questions: AtomicU64::new(0),
             violations: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         }
@@ -161,7 +164,7 @@ impl Recorder {
 
     /// Questions for names that were refused or audited.
     pub(super) fn refused_questions(&self) -> u64 {
-        lock(&self.names).values().map(|seen| seen.count).sum()
+        self.questions.load(Ordering::Relaxed)
     }
 
     /// Events that were lost on the way to the records.
@@ -176,6 +179,7 @@ impl Recorder {
         refusal: &Refusal<'_, Client>,
         identify: impl FnOnce(&Client) -> Identity,
     ) {
+        self.questions.fetch_add(1, Ordering::Relaxed);
         let audited = refusal.verdict == Mode::Audit;
         let key = NameKey {
             tgid: refusal.client.process.tgid,
