@@ -7,6 +7,7 @@
 
 mod adopt;
 mod apply;
+mod arrivals;
 mod hosts;
 pub mod journal;
 pub mod records;
@@ -32,7 +33,7 @@ use crate::{
 };
 
 use self::{
-    hosts::HostMemory, journal::Journal, records::Recorder,
+    arrivals::Arrivals, hosts::HostMemory, journal::Journal, records::Recorder,
     rules::ProfileHistory, sweep::Swept, table::AllowTable,
 };
 
@@ -90,6 +91,7 @@ pub struct EnforcedPod {
     hosts: Mutex<HostMemory>,
     swept: Mutex<Swept>,
     recorder: Recorder,
+    arrivals: Arrivals,
     journal: Option<Journal>,
     /// The pod's uid, where there is one to be told to its barrier.
     uid: Option<String>,
@@ -155,6 +157,7 @@ impl EnforcedPod {
             hosts: Mutex::default(),
             swept: Mutex::default(),
             recorder,
+            arrivals: Arrivals::default(),
             journal: None,
             uid: None,
             search: None,

@@ -287,6 +287,11 @@ impl EnforcedPod {
 
     /// Records the first sight of a refused or audited flow.
     pub fn record_event(&self, event: &Event) {
+        self.tell(event);
+        self.arrivals.note();
+    }
+
+    fn tell(&self, event: &Event) {
         let (Some(outcome), Some(reason)) =
             (Outcome::from_code(event.flow.outcome), Reason::from_code(event.flow.reason))
         else {
