@@ -29,6 +29,8 @@ pub struct AgentSpec {
 impl AgentSpec {
     /// Where [`Self::write`] puts the configuration on the node.
     pub const CONFIG: &str = CONFIG;
+    /// Where the agent writes its records on the node.
+    pub const EVENTS: &str = EVENTS;
 
     /// Pods of `namespace` get this profile ([`crate::profile`]); it selects the namespace too.
     #[must_use]
@@ -130,6 +132,12 @@ impl Agent {
     /// Every record so far, each validated against the schema.
     pub fn events(&self) -> Result<Vec<Event>> {
         weir::events(&self.events)
+    }
+
+    /// The records so far of one kind of the pod with this uid: as [`Self::events`], where others write thousands.
+    pub fn records(&self, uid: &str, kind: &str) -> Result<Vec<Event>> {
+        let (uid, kind) = (format!("\"uid\":\"{uid}\""), format!("\"kind\":\"{kind}\""));
+        weir::events_in(&self.events, |line| line.contains(&kind) && line.contains(&uid))
     }
 
     /// What `weir pods --json` tells on the node.

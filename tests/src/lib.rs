@@ -13,6 +13,7 @@ pub mod exec;
 pub mod expect;
 pub mod jobs;
 pub mod lab;
+pub mod neighbours;
 pub mod node;
 pub mod profile;
 pub mod programs;
