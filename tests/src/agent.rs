@@ -96,9 +96,10 @@ impl Agent {
     /// Starts an agent with what [`AgentSpec::write`] wrote, and does not wait for it.
     pub fn spawn(node: &Node) -> Result<Self> {
         let mut command = node.command("sh");
-        // The log is read line by line from standard output; records go to their file.
+        // The log is read line by line from standard output; records go to their file. Few files may be open at
+        // first, so that a few pods show whether the agent sees to that.
         command
-            .args(["-c", "exec \"$0\" agent --config \"$1\" 2>&1"])
+            .args(["-c", "ulimit -S -n 256; exec \"$0\" agent --config \"$1\" 2>&1"])
             .arg(weir::binary()?)
             .arg(CONFIG)
             .env("WEIR_LOG", "weir=info");
