@@ -297,7 +297,7 @@ impl EnforcedPod {
         else {
             return;
         };
-        if lock(&self.swept).knows(&event.flow) {
+        if lock(&self.swept).knows(&event.flow, event.at_ns) {
             // A flow that was moved out of the table and came back.
             return;
         }
