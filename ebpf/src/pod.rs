@@ -2,7 +2,10 @@
 //!
 //! Rules are numbers that the agent gives; the kernel only hands them on to the records.
 
-use crate::address::{Address, Endpoint};
+use crate::{
+    address::{Address, Endpoint},
+    flow::Event,
+};
 
 /// How many pods one set of programs serves; slot 0 is never used and means "deny everything".
 pub const SLOTS: usize = 256;
@@ -176,16 +179,42 @@ pub struct PodCounters {
     pub window_ns: u64,
     /// Events written in this window.
     pub window_events: u64,
+    /// Events written since the slot was taken; those that the agent has taken out are counted beside.
+    pub events: u64,
     /// Flow entries written since the slot was taken, those that are gone again included.
     pub flows: u64,
     /// Process entries written, likewise.
     pub processes: u64,
 }
 
-const _: () = assert!(size_of::<PodCounters>() == 80);
+const _: () = assert!(size_of::<PodCounters>() == 88);
 
-/// Events that one pod may write in a second, so that no pod hides another's.
+/// Events that one pod may write in a second: what the agent reads and tells of one pod.
 pub const EVENTS_PER_WINDOW: u64 = 1024;
 
 /// Length of that window, in nanoseconds.
 pub const WINDOW_NS: u64 = 1_000_000_000;
+
+/// Bytes of the ring in which the events of all pods wait for the agent.
+pub const EVENT_RING_BYTES: usize = 128 * 1024;
+
+/// Bytes that one event takes there: itself, and the kernel's header (`BPF_RINGBUF_HDR_SZ`).
+pub const EVENT_BYTES: usize = size_of::<Event>() + 8;
+
+/// Whether a pod may write an event, of which so many wait for the agent already.
+///
+/// Fewer may wait than there is still room for. So a pod leaves at least as much free as it holds, however long
+/// the agent does not read: one that is alone takes half of the ring, those that flood at once take equal parts,
+/// and leave as much to all others (the "dynamic threshold" of switches with a shared memory, Choudhury and
+/// Hahne 1998).
+#[inline(always)]
+#[must_use]
+pub const fn has_share(waiting: u64, unread_bytes: u64) -> bool {
+    // Both are read while others write; more of a pod cannot wait than waits of all.
+    let own = waiting.wrapping_mul(EVENT_BYTES as u64);
+    let own = if own < unread_bytes { own } else { unread_bytes };
+    own < (EVENT_RING_BYTES as u64).saturating_sub(unread_bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,8 @@ pub enum Reason {
     Unparsable = 10,
     /// A protocol that no rule can name, ICMP echo without a rule among them.
     ProtocolNotAllowed = 11,
-    /// More distinct names below one wildcard than the profile grants.
+    /// More distinct names below one wildcard than the profile grants, or more addresses than the pod's table of
+    /// allow entries holds.
     NamesBudget = 12,
     /// A `bpf()` call that could have reached the enforcement itself.
     BpfDenied = 13,

@@ -29,6 +29,8 @@ pub struct AgentSpec {
 impl AgentSpec {
     /// Where [`Self::write`] puts the configuration on the node.
     pub const CONFIG: &str = CONFIG;
+    /// Where the agent writes its records on the node.
+    pub const EVENTS: &str = EVENTS;
 
     /// Pods of `namespace` get this profile ([`crate::profile`]); it selects the namespace too.
     #[must_use]
@@ -94,9 +96,10 @@ impl Agent {
     /// Starts an agent with what [`AgentSpec::write`] wrote, and does not wait for it.
     pub fn spawn(node: &Node) -> Result<Self> {
         let mut command = node.command("sh");
-        // The log is read line by line from standard output; records go to their file.
+        // The log is read line by line from standard output; records go to their file. Few files may be open at
+        // first, so that a few pods show whether the agent sees to that.
         command
-            .args(["-c", "exec \"$0\" agent --config \"$1\" 2>&1"])
+            .args(["-c", "ulimit -S -n 256; exec \"$0\" agent --config \"$1\" 2>&1"])
             .arg(weir::binary()?)
             .arg(CONFIG)
             .env("WEIR_LOG", "weir=info");
@@ -130,6 +133,12 @@ impl Agent {
     /// Every record so far, each validated against the schema.
     pub fn events(&self) -> Result<Vec<Event>> {
         weir::events(&self.events)
+    }
+
+    /// The records so far of one kind of the pod with this uid: as [`Self::events`], where others write thousands.
+    pub fn records(&self, uid: &str, kind: &str) -> Result<Vec<Event>> {
+        let (uid, kind) = (format!("\"uid\":\"{uid}\""), format!("\"kind\":\"{kind}\""));
+        weir::events_in(&self.events, |line| line.contains(&kind) && line.contains(&uid))
     }
 
     /// What `weir pods --json` tells on the node.

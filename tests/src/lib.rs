@@ -14,6 +14,7 @@ pub mod expect;
 pub mod jobs;
 pub mod kubernetes;
 pub mod lab;
+pub mod neighbours;
 pub mod node;
 mod packages;
 pub mod profile;

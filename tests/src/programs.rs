@@ -29,6 +29,8 @@ pub enum Program {
     Handover,
     /// Statically linked; sends to the attacker from its first instruction on.
     Flood,
+    /// Statically linked; floods names, events, entries and connections, or asks little and measures.
+    Deluge,
     /// Sends frames from below IP, and counts them on the other side; statically linked.
     Frames,
 }
@@ -46,6 +48,7 @@ impl Program {
             Self::Storm => ("storm", include_str!("../programs/storm.c"), &[]),
             Self::Handover => ("handover", include_str!("../programs/handover.c"), &[]),
             Self::Flood => ("flood", include_str!("../programs/flood.c"), &["-static"]),
+            Self::Deluge => ("deluge", include_str!("../programs/deluge.c"), &["-static"]),
             Self::Frames => ("frames", include_str!("../programs/frames.c"), &["-static"]),
         }
     }

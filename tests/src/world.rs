@@ -22,7 +22,7 @@ pub struct World {
     pub node: Node,
     /// The internet around it.
     pub lab: Lab,
-    /// Busybox with the programs that jobs run: `client`, `probe`, `curl` and `nft`.
+    /// Busybox with the programs that jobs run: `client`, `probe`, `deluge`, `curl` and `nft`.
     pub job: Image,
     barrier: Image,
 }
@@ -36,6 +36,7 @@ impl World {
         let job = Image::busybox("job")
             .program(Program::StaticClient.path()?, "/bin/client")
             .program(Program::Probe.path()?, "/bin/probe")
+            .program(Program::Deluge.path()?, "/bin/deluge")
             .program("/usr/sbin/nft", "/bin/nft")
             .program("/usr/bin/curl", "/bin/curl");
         let barrier = Image::busybox("weir-initc")

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::level_filters::LevelFilter;
 
 use crate::{bundle::Bundle, config::Config, node, policy::Chain};
@@ -76,7 +76,19 @@ fn act(args: &AgentArgs, out: &mut dyn Write, errors: &mut dyn Write) -> io::Res
         };
     }
     super::log_to_stderr(config.log.format, LevelFilter::INFO);
+    raise_open_files();
     start(&config, errors)
+}
+
+/// Lets the agent open as many files as it may: some two dozen for each pod, and one for each connection and each
+/// question that waits for upstream. The limit that processes begin with (1024 is usual) would do for a few pods,
+/// and one that floods would take the rest from its neighbours.
+fn raise_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(errno) = raised {
+        tracing::warn!(%errno, "the limit of open files stays as it is");
+    }
 }
 
 /// Runs the node agent until it is told to end.

@@ -25,6 +25,7 @@ use super::{
     attach::HOOKS,
     btf,
     error::DatapathError,
+    events::LoadedRing,
     kernel::Kernel,
     outer::PodMaps,
     probe::{HelperKind, Probe, ProgramKind, Support},
@@ -38,7 +39,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The tables that outlive the agent where they are pinned, by their names in the object.
-const SHARED: [&str; 14] = [
+const SHARED: [&str; 15] = [
     "PODS",
     "CGROUPS",
     "COUNTERS",
@@ -52,6 +53,7 @@ const SHARED: [&str; 14] = [
     "SLOT",
     "TAGS",
     "EVENTS",
+    "EVENTS_TAKEN",
     "BLANK_PROCESS",
 ];
 
@@ -82,6 +84,7 @@ pub(super) struct Tables {
     pub(super) pods: Array<MapData, Kernel<PodState>>,
     pub(super) cgroups: Array<MapData, u64>,
     pub(super) counters: Array<MapData, Kernel<PodCounters>>,
+    pub(super) events_taken: Array<MapData, u64>,
     pub(super) networks: LpmTrie<MapData, Kernel<NetworkKey>, Kernel<Network>>,
     pub(super) slots: CgroupSlots,
     pub(super) wires: HashMap<MapData, u32, u32>,
@@ -132,7 +135,7 @@ impl Datapath {
     /// # Errors
     ///
     /// When the kernel refuses a program or a map; the source says which and why.
-    pub fn load() -> Result<(Self, RingBuf<MapData>), DatapathError> {
+    pub fn load() -> Result<(Self, LoadedRing), DatapathError> {
         Self::load_with(LoadOptions::default(), None)
     }
 
@@ -142,7 +145,7 @@ impl Datapath {
     /// # Errors
     ///
     /// As [`Self::load`].
-    pub fn load_pinned(tables: &Path) -> Result<(Self, RingBuf<MapData>), DatapathError> {
+    pub fn load_pinned(tables: &Path) -> Result<(Self, LoadedRing), DatapathError> {
         Self::load_with(LoadOptions::default(), Some(tables))
     }
 
@@ -154,7 +157,7 @@ impl Datapath {
     pub fn load_with(
         options: LoadOptions,
         pins: Option<&Path>,
-    ) -> Result<(Self, RingBuf<MapData>), DatapathError> {
+    ) -> Result<(Self, LoadedRing), DatapathError> {
         let offsets = Kernel(kernel_offsets());
         let sockets = options.sockets as u32;
         let coarse_clock = Probe::Helper(ProgramKind::CgroupSkb, HelperKind::KtimeGetCoarseNs);
@@ -182,8 +185,11 @@ impl Datapath {
         #[cfg(feature = "debug-log")]
         super::debug_log::forward(&mut programs);
         let mut maps = MapTaker(&mut programs);
+        let taken = maps.take("EVENTS_TAKEN")?;
+        let taken_again = reopen(&taken)?;
         let ring = RingBuf::try_from(maps.take("EVENTS")?)
             .map_err(DatapathError::map("opening the event ring"))?;
+        let ring = LoadedRing { ring, taken: typed(taken)? };
         // Two handles on one array: readers of counters do not wait for writers of tables.
         let counters = maps.take("COUNTERS")?;
         let counters_again = reopen(&counters)?;
@@ -196,6 +202,7 @@ impl Datapath {
             pods,
             cgroups: typed(maps.take("CGROUPS")?)?,
             counters: typed(counters)?,
+            events_taken: typed(taken_again)?,
             networks: typed(maps.take("NETWORKS")?)?,
             slots: typed(maps.take("SLOT")?)?,
             wires: typed(maps.take("WIRES")?)?,
@@ -259,6 +266,7 @@ fn chooses_errno() -> bool {
 pub fn layout() -> String {
     let sizes = [
         weir_ebpf::pod::SLOTS,
+        weir_ebpf::pod::EVENT_RING_BYTES,
         size_of::<PodState>(),
         size_of::<PodCounters>(),
         size_of::<Endpoint>(),
@@ -315,7 +323,7 @@ fn typed<T: TryFrom<Map, Error = aya::maps::MapError>>(map: Map) -> Result<T, Da
 }
 
 fn reopen(map: &Map) -> Result<Map, DatapathError> {
-    let Map::Array(data) = map else { return Err(DatapathError::Missing("COUNTERS")) };
+    let Map::Array(data) = map else { return Err(DatapathError::Missing("an array")) };
     let id = data.info().map_err(DatapathError::map("reading a map's id"))?.id();
     MapData::from_id(id).map(Map::Array).map_err(DatapathError::map("opening a map again"))
 }

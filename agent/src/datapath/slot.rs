@@ -148,6 +148,10 @@ impl Datapath {
             .counters
             .set(number, Kernel(PodCounters::default()), 0)
             .map_err(DatapathError::map("clearing a pod's counters"))?;
+        tables
+            .events_taken
+            .set(number, 0, 0)
+            .map_err(DatapathError::map("clearing a pod's share of the event ring"))?;
         if let Some(taken) = tables.taken.get_mut(index) {
             *taken = true;
         }

@@ -1,5 +1,5 @@
-//! Where records go: a thread that writes lines, behind a bounded queue. A sink that is slow or fails
-//! costs records, which are counted, never enforcement.
+//! Where records go: a thread that writes lines, behind a bounded queue in which each pod has its share. A sink
+//! that is slow or fails costs records, which are counted, never enforcement.
 
 use std::{
     fmt::Write as _,
@@ -9,12 +9,15 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
-use super::record::Record;
+use super::{
+    queue::{FairQueue, Share},
+    record::Record,
+};
 
 /// Records that may wait for the writer.
 const QUEUE: usize = 8192;
@@ -39,7 +42,7 @@ pub enum SinkError {
 /// Takes records and writes them in the background.
 #[derive(Debug)]
 pub struct Sink {
-    queue: Option<SyncSender<Vec<u8>>>,
+    queue: Option<Arc<FairQueue<Vec<u8>>>>,
     writer: Option<JoinHandle<Option<io::Error>>>,
     dropped: Arc<AtomicU64>,
 }
@@ -87,7 +90,8 @@ impl Sink {
     }
 
     fn new(output: impl Write + Send + 'static) -> Result<Self, SinkError> {
-        let (queue, lines) = sync_channel(QUEUE);
+        let queue = Arc::new(FairQueue::new(QUEUE));
+        let lines = Arc::clone(&queue);
         let dropped = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&dropped);
         let writer = thread::Builder::new()
@@ -97,22 +101,36 @@ impl Sink {
         Ok(Self { queue: Some(queue), writer: Some(writer), dropped })
     }
 
-    /// Takes a record; never waits.
-    pub fn write(&self, record: &Record) {
-        let Some(queue) = &self.queue else { return };
+    /// Takes a record, and says whether there was room for it in the share of whom it is of. Waits for room until
+    /// then, where a time is given.
+    pub fn write(&self, share: &Arc<Share>, record: &Record, until: Option<Instant>) -> bool {
+        let Some(queue) = &self.queue else { return true };
         let text = serde_json::to_string(record);
-        let taken = text.is_ok_and(|text| queue.try_send(one_line(&text)).is_ok());
+        let taken = text.is_ok_and(|text| queue.push(share, one_line(&text), until));
         if !taken {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
+        taken
     }
 
     /// Waits until all that was taken is written.
     #[must_use]
     pub fn finish(mut self) -> SinkReport {
-        self.queue = None;
+        self.close();
         let error = self.writer.take().and_then(|writer| writer.join().unwrap_or(None));
         SinkReport { dropped: self.dropped.load(Ordering::Relaxed), error }
+    }
+
+    fn close(&self) {
+        if let Some(queue) = &self.queue {
+            queue.close();
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -158,11 +176,11 @@ fn one_line(json: &str) -> Vec<u8> {
 /// again. Returns the first failure.
 fn write_all(
     mut output: impl Write,
-    lines: &Receiver<Vec<u8>>,
+    lines: &FairQueue<Vec<u8>>,
     dropped: &AtomicU64,
 ) -> Option<io::Error> {
     let mut first_error = None;
-    for line in lines {
+    while let Some(line) = lines.pop() {
         if let Err(error) = output.write_all(&line).and_then(|()| output.flush()) {
             dropped.fetch_add(1, Ordering::Relaxed);
             if first_error.is_none() {

@@ -5,6 +5,7 @@ use std::{
     fs, io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::task::JoinHandle;
@@ -22,6 +23,9 @@ use crate::{
     policy::Profile,
     resolver::Server,
 };
+
+/// How long the end of a pod waits for its events: they come at once, unless the agent cannot read.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
 
 /// A pod with everything in place.
 pub(super) struct Enforced {
@@ -131,6 +135,7 @@ impl Enforced {
         if let Some(server) = lock(&self.server).take() {
             server.shutdown();
         }
+        self.pod.await_events(LAST_EVENTS);
         let _accounts = self.pod.settle();
         self.pod.record_phase(Kind::Detach);
         self.pod.datapath().forget(&self.cgroup);

@@ -15,6 +15,7 @@ impl EnforcedPod {
     /// only until the profile is next put into force, which revokes what it does not grant.
     pub fn adopt(&self, left: &PodState, story: &Story) {
         let profile = self.current_profile();
+        self.skip_events();
         let mut state = lock(&self.state);
         state.generation = left.generation;
         for (generation, digest) in &story.profiles {

@@ -1,11 +1,14 @@
 //! What the kernel's tables cannot hold of a pod: which names its entries came from, and which profile was in
 //! force. Written as it happens, so that it is there after a SIGKILL.
 //!
-//! One JSON value a line. A last line that is cut off counts as not written.
+//! One JSON value a line. A last line that is cut off counts as not written. Once a
+//! journal is long, a name that leads to the same address again is not written again: the file lies in memory, and
+//! its length must not be the job's choice.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet, hash_map::RandomState},
     fs::{File, OpenOptions},
+    hash::BuildHasher as _,
     io::{self, Write as _},
     net::IpAddr,
     path::{Path, PathBuf},
@@ -16,6 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use super::lock;
 use crate::policy::HostName;
+
+/// Bytes up to which everything is written, in the order in which it happened.
+const FREELY: usize = 1 << 20;
+/// Names with an address that are known to be written; beyond it some are written again.
+const KNOWN: usize = 65_536;
 
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,8 +38,18 @@ enum Line {
 /// A pod's journal.
 #[derive(Debug)]
 pub struct Journal {
-    file: Mutex<File>,
+    written: Mutex<Written>,
     path: PathBuf,
+}
+
+#[derive(Debug)]
+struct Written {
+    file: File,
+    /// Bytes written by this agent.
+    bytes: usize,
+    /// Hashes of each name with an address of it; seeded at random, so that a job cannot make two the same.
+    known: HashSet<u64>,
+    hasher: RandomState,
 }
 
 /// What a journal told.
@@ -51,7 +69,9 @@ impl Journal {
     /// What the system said.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self { file: Mutex::new(file), path: path.to_owned() })
+        let (known, hasher) = (HashSet::new(), RandomState::new());
+        let written = Written { file, bytes: 0, known, hasher };
+        Ok(Self { written: Mutex::new(written), path: path.to_owned() })
     }
 
     /// Where it is.
@@ -61,18 +81,31 @@ impl Journal {
     }
 
     pub(super) fn name(&self, name: &HostName, addresses: &[IpAddr]) {
-        self.write(&Line::Name { name: name.as_str().to_owned(), addresses: addresses.to_vec() });
+        let mut written = lock(&self.written);
+        let Written { bytes, known, hasher, .. } = &mut *written;
+        if known.len() + addresses.len() > KNOWN {
+            known.clear();
+        }
+        let mut addresses = addresses.to_vec();
+        addresses.retain(|address| {
+            known.insert(hasher.hash_one((name.as_str(), address))) || *bytes < FREELY
+        });
+        if !addresses.is_empty() {
+            self.write(&mut written, &Line::Name { name: name.as_str().to_owned(), addresses });
+        }
     }
 
     pub(super) fn profile(&self, generation: u32, digest: &str) {
-        self.write(&Line::Profile { generation, digest: digest.to_owned() });
+        let line = Line::Profile { generation, digest: digest.to_owned() };
+        self.write(&mut lock(&self.written), &line);
     }
 
     /// A line that is lost costs a name after a kill, never a verdict.
-    fn write(&self, line: &Line) {
+    fn write(&self, written: &mut Written, line: &Line) {
         let written = serde_json::to_vec(line).map_err(io::Error::other).and_then(|mut line| {
             line.push(b'\n');
-            lock(&self.file).write_all(&line)
+            written.bytes = written.bytes.saturating_add(line.len());
+            written.file.write_all(&line)
         });
         if let Err(error) = written {
             tracing::warn!(path = %self.path.display(), %error, "a pod's journal could not be written");

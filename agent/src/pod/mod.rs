@@ -7,6 +7,7 @@
 
 mod adopt;
 mod apply;
+mod arrivals;
 pub mod containers;
 mod hosts;
 pub mod journal;
@@ -33,8 +34,8 @@ use crate::{
 };
 
 use self::{
-    hosts::HostMemory, journal::Journal, records::Recorder, rules::ProfileHistory, sweep::Swept,
-    table::AllowTable,
+    arrivals::Arrivals, hosts::HostMemory, journal::Journal, records::Recorder,
+    rules::ProfileHistory, sweep::Swept, table::AllowTable,
 };
 
 /// Where the pod's listener can be reached from inside.
@@ -91,6 +92,7 @@ pub struct EnforcedPod {
     hosts: Mutex<HostMemory>,
     swept: Mutex<Swept>,
     recorder: Recorder,
+    arrivals: Arrivals,
     journal: Option<Journal>,
     /// The pod's uid, where there is one to be told to its barrier.
     uid: Option<String>,
@@ -156,6 +158,7 @@ impl EnforcedPod {
             hosts: Mutex::default(),
             swept: Mutex::default(),
             recorder,
+            arrivals: Arrivals::default(),
             journal: None,
             uid: None,
             search: None,
@@ -228,7 +231,8 @@ impl EnforcedPod {
     #[must_use]
     pub fn tally(&self) -> Tally {
         let counters = self.datapath.counters(&self.slot).unwrap_or_default();
-        let flows = self.slot.flows();
+        // Those that were moved out of the table are still its.
+        let flows = lock(&self.swept).account(self.slot.flows());
         let allowed = flows.iter().filter(|(key, _)| key.outcome == Outcome::Allowed as u8);
         Tally {
             allowed: allowed.map(|(_, flow)| flow.count).sum(),

@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use weir_ebpf::{
@@ -22,6 +22,7 @@ use crate::{
     attribution::{self, Identity},
     datapath::slot::ip,
     events::{
+        queue::Share,
         record::{
             Attribution, Destination, Kind, PodInfo, PolicyInfo, ProcessInfo, Record, RecordReason,
             RecordVerdict, SCHEMA_VERSION, Scope, protocol_name,
@@ -35,11 +36,15 @@ use crate::{
 
 /// Distinct refused names of one tree that are told apart; the rest are counted as lost.
 const NAMES: usize = 4096;
+/// How long the account of a pod waits for room among the records.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Writes the records of one pod.
 #[derive(Debug)]
 pub struct Recorder {
     sink: Arc<Sink>,
+    /// What waits of this pod's records to be written.
+    share: Arc<Share>,
     node: String,
     scope: Scope,
     /// The pod, in Kubernetes.
@@ -49,6 +54,8 @@ pub struct Recorder {
     /// Process above which no ancestor is shown.
     root: OnceLock<u32>,
     names: Mutex<HashMap<NameKey, NameCount>>,
+    /// Refused questions, those among them that are not told apart any more.
+    questions: AtomicU64,
     violations: AtomicU64,
     lost: AtomicU64,
 }
@@ -118,12 +125,14 @@ impl Recorder {
     pub fn new(sink: Arc<Sink>, node: String, scope: Scope, subject: Option<PodInfo>) -> Self {
         Self {
             sink,
+            share: Arc::default(),
             node,
             scope,
             subject,
             containers: Arc::default(),
             root: OnceLock::new(),
             names: Mutex::default(),
+            questions: AtomicU64::new(0),
             violations: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         }
@@ -133,6 +142,22 @@ impl Recorder {
     #[must_use]
     pub fn with_containers(self, containers: Arc<Containers>) -> Self {
         Self { containers, ..self }
+    }
+
+    fn write(&self, record: &Record) {
+        self.write_until(record, None);
+    }
+
+    /// Writes a record, and counts it when there is no room for it.
+    fn write_until(&self, record: &Record, until: Option<Instant>) {
+        if !self.sink.write(&self.share, record, until) {
+            self.lose(1);
+        }
+    }
+
+    /// Counts what could not be told.
+    pub(super) fn lose(&self, count: u64) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Names the process whose descendants the ancestries begin with.
@@ -148,7 +173,7 @@ impl Recorder {
 
     /// Questions for names that were refused or audited.
     pub(super) fn refused_questions(&self) -> u64 {
-        lock(&self.names).values().map(|seen| seen.count).sum()
+        self.questions.load(Ordering::Relaxed)
     }
 
     /// Events that were lost on the way to the records.
@@ -163,6 +188,7 @@ impl Recorder {
         refusal: &Refusal<'_, Client>,
         identify: impl FnOnce(&Client) -> Identity,
     ) {
+        self.questions.fetch_add(1, Ordering::Relaxed);
         let audited = refusal.verdict == Mode::Audit;
         let key = NameKey {
             tgid: refusal.client.process.tgid,
@@ -178,7 +204,7 @@ impl Recorder {
             return;
         }
         if names.len() >= NAMES {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.lose(1);
             return;
         }
         let process = identify(refusal.client);
@@ -206,7 +232,7 @@ impl Recorder {
         record.destination = Some(destination);
         record.count = 1;
         self.name_process(&mut record, process);
-        self.sink.write(&record);
+        self.write(&record);
     }
 
     fn record(&self, kind: Kind, at: SystemTime, profile: &Profile, rule: RuleIndex) -> Record {
@@ -266,17 +292,22 @@ impl EnforcedPod {
         let mut record = self.recorder.record(kind, SystemTime::now(), &profile, rule);
         record.attribution = Attribution::Cgroup;
         record.count = 1;
-        self.recorder.sink.write(&record);
+        self.recorder.write_until(&record, Some(Instant::now() + PATIENCE));
     }
 
     /// Records the first sight of a refused or audited flow.
     pub fn record_event(&self, event: &Event) {
+        self.tell(event);
+        self.arrivals.note();
+    }
+
+    fn tell(&self, event: &Event) {
         let (Some(outcome), Some(reason)) =
             (Outcome::from_code(event.flow.outcome), Reason::from_code(event.flow.reason))
         else {
             return;
         };
-        if lock(&self.swept).knows(&event.flow) {
+        if lock(&self.swept).knows(&event.flow, event.at_ns) {
             // A flow that was moved out of the table and came back.
             return;
         }
@@ -291,7 +322,7 @@ impl EnforcedPod {
         record.count = 1;
         self.recorder.name_process(&mut record, self.identify(event.process, event.comm));
         self.recorder.violations.fetch_add(1, Ordering::Relaxed);
-        self.recorder.sink.write(&record);
+        self.recorder.write(&record);
     }
 
     /// All that was counted, and a `flow` record of each; with what was lost on the way.
@@ -302,8 +333,9 @@ impl EnforcedPod {
             flows.iter().filter_map(|(key, flow)| self.account(key, flow)).collect();
         accounts.extend(self.recorder.refused_names());
         accounts.sort_by_key(|a| a.first);
+        let until = Some(Instant::now() + PATIENCE);
         for account in &accounts {
-            self.recorder.sink.write(&self.recorder.flow_record(account));
+            self.recorder.write_until(&self.recorder.flow_record(account), until);
         }
         self.record_lost(&self.current_profile());
         accounts
@@ -368,7 +400,7 @@ impl EnforcedPod {
             let rule = RuleIndex::DEFAULT_DENY;
             let mut record = self.recorder.record(Kind::Lost, SystemTime::now(), profile, rule);
             record.count = lost;
-            self.recorder.sink.write(&record);
+            self.recorder.write_until(&record, Some(Instant::now() + PATIENCE));
         }
     }
 }

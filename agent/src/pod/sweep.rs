@@ -74,9 +74,10 @@ impl Swept {
         }
     }
 
-    /// Whether the flow was told of before.
-    pub(super) fn knows(&self, key: &FlowKey) -> bool {
-        self.flows.contains_key(key)
+    /// Whether what was seen at this time is a flow that was moved and came back. Its first sight is not: that may
+    /// still be on its way when the flow is moved already, and has the very time of the flow's beginning.
+    pub(super) fn knows(&self, key: &FlowKey, at_ns: u64) -> bool {
+        self.flows.get(key).is_some_and(|flow| flow.first_ns < at_ns)
     }
 
     /// A process that was remembered.

@@ -100,6 +100,11 @@ impl Resolver {
         }
     }
 
+    /// How many more questions could be asked at this moment.
+    pub(super) fn free_slots(&self) -> usize {
+        self.upstream_slots.available_permits()
+    }
+
     fn failed(&self, failure: ExtendedError) -> Entry {
         Entry::failed(failure, Instant::now(), self.settings.failure_ttl)
     }

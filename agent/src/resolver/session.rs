@@ -116,7 +116,7 @@ impl<P: Pod> Session<P> {
         if self.answer(&asked, out) {
             return Step::Answer;
         }
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+        let Some(slot) = self.upstream_slot() else {
             let error = ExtendedError::new(
                 ExtendedError::OTHER,
                 "weir: too many questions of this pod are waiting for upstream",
@@ -162,6 +162,16 @@ impl<P: Pod> Session<P> {
 
     pub(super) fn is_open(&self) -> bool {
         self.enter().is_some()
+    }
+
+    /// A place among this pod's questions that wait for upstream. A pod that holds
+    /// some may not hold more than are free for all, so that pods that flood leave some to those that do not.
+    fn upstream_slot(&self) -> Option<OwnedSemaphorePermit> {
+        let held = self.resolver.settings().pod_queries - self.slots.available_permits();
+        if held > 0 && held >= self.resolver.free_slots() {
+            return None;
+        }
+        Arc::clone(&self.slots).try_acquire_owned().ok()
     }
 
     fn enter(&self) -> Option<RwLockReadGuard<'_, bool>> {

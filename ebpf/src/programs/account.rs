@@ -1,16 +1,19 @@
 //! Counts flows in place and reports the first sight of what was refused.
 
-use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::{
+    bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA},
+    helpers::generated::bpf_ringbuf_query,
+};
 use weir_ebpf::{
     address::Endpoint,
     flow::{Event, Flow, FlowKey, Outcome},
-    pod::{EVENTS_PER_WINDOW, PodCounters, WINDOW_NS},
+    pod::{EVENTS_PER_WINDOW, PodCounters, WINDOW_NS, has_share},
     reason::Reason,
     socket::{SocketTag, flags},
     verdict::Tables as _,
 };
 
-use crate::maps::{COUNTERS, CurrentPod, EVENTS, FLOWS};
+use crate::maps::{COUNTERS, CurrentPod, EVENTS, EVENTS_TAKEN, FLOWS};
 
 /// What is added to a flow.
 #[derive(Clone, Copy)]
@@ -220,7 +223,8 @@ fn report(pod: &CurrentPod, tag: &SocketTag, flow: FlowKey) {
             (*counters).window_events = 0;
         }
         (*counters).window_events += 1;
-        if (*counters).window_events > EVENTS_PER_WINDOW {
+        let waiting = (*counters).events.saturating_sub(taken(pod));
+        if (*counters).window_events > EVENTS_PER_WINDOW || !has_share(waiting, unread_bytes()) {
             add(&raw mut (*counters).lost_events, 1);
             return;
         }
@@ -229,9 +233,30 @@ fn report(pod: &CurrentPod, tag: &SocketTag, flow: FlowKey) {
     match EVENTS.reserve(0) {
         Some(mut entry) => {
             entry.write(event);
+            // Counted first: what the agent has taken is never more than what was written.
+            // SAFETY: as above.
+            add(unsafe { &raw mut (*counters).events }, 1);
             entry.submit(0);
         }
         // SAFETY: as above.
         None => add(unsafe { &raw mut (*counters).lost_events }, 1),
     }
+}
+
+/// Events of the pod that the agent has taken out of the ring.
+#[inline(always)]
+fn taken(pod: &CurrentPod) -> u64 {
+    match EVENTS_TAKEN.get_ptr(pod.slot) {
+        // SAFETY: an aligned word of a live map value, which the agent writes whole.
+        Some(taken) => unsafe { taken.read_volatile() },
+        None => 0,
+    }
+}
+
+/// Bytes that wait in the ring for the agent.
+#[inline(always)]
+fn unread_bytes() -> u64 {
+    let ring = core::ptr::from_ref(&EVENTS).cast_mut().cast();
+    // SAFETY: the map is this static; the verifier checks that again.
+    unsafe { bpf_ringbuf_query(ring, u64::from(BPF_RB_AVAIL_DATA)) }
 }

@@ -15,7 +15,7 @@ use aya_ebpf::{
 use weir_ebpf::{
     address::Endpoint,
     flow::{Client, Event, Flow, FlowKey, WireFlow, WireKey},
-    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, SLOTS, flags},
+    pod::{AllowEntry, EVENT_RING_BYTES, Network, NetworkKey, PodCounters, PodState, SLOTS, flags},
     process::{KernelOffsets, Process, ProcessKey},
     socket::SocketTag,
 };
@@ -73,10 +73,14 @@ pub(crate) static NETWORKS: LpmTrie<NetworkKey, Network, 65536> = LpmTrie::new()
 #[btf_map]
 pub(crate) static BLANK_PROCESS: Array<Process, 1> = Array::new();
 
-/// First sights of refused and audited flows. Room for more than one pod may write in a second
-/// (`weir_ebpf::pod::EVENTS_PER_WINDOW`).
+/// First sights of refused and audited flows; each pod has its share (`weir_ebpf::pod::has_share`).
 #[btf_map]
-pub(crate) static EVENTS: RingBuf<Event, { 128 * 1024 }> = RingBuf::new();
+pub(crate) static EVENTS: RingBuf<Event, EVENT_RING_BYTES> = RingBuf::new();
+
+/// How many events of each pod the agent has taken out of the ring: written by the agent alone, and beside
+/// the counters, because a map's value is written whole from there.
+#[btf_map]
+pub(crate) static EVENTS_TAKEN: Array<u64, SLOTS> = Array::new();
 
 /// Attribution and admission, in the socket itself.
 #[btf_map]

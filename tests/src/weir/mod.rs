@@ -230,10 +230,15 @@ impl Outcome {
 
 /// Every line of `path` as a validated record; no file is no record.
 pub(crate) fn events(path: &Path) -> Result<Vec<Event>> {
+    events_in(path, |_line| true)
+}
+
+/// The lines of `path` that are `wanted`, as validated records: the others cost nothing.
+pub(crate) fn events_in(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Event>> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     // A line without its end is still being written.
     let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
-    whole.lines().map(read_event).collect()
+    whole.lines().filter(|line| wanted(line)).map(read_event).collect()
 }
 
 fn read_event(line: &str) -> Result<Event> {

@@ -1,6 +1,6 @@
 //! Lines, and a sink that fails.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use super::{Sink, one_line};
 use crate::events::record::{Attribution, Kind, PolicyInfo, Record, SCHEMA_VERSION, Scope};
@@ -58,7 +58,7 @@ impl io::Write for Broken {
 fn a_sink_that_fails_counts_what_it_lost() {
     let sink = Sink::new(Broken).unwrap();
     for _ in 0..3 {
-        sink.write(&record());
+        assert!(sink.write(&Arc::default(), &record(), None));
     }
     let report = sink.finish();
     assert_eq!(report.dropped, 3);

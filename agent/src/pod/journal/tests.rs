@@ -43,3 +43,19 @@ fn no_journal_tells_nothing() {
     let story = Story::read(&folder.path().join("none")).unwrap();
     assert!(story.names.is_empty() && story.profiles.is_empty());
 }
+
+#[test]
+fn names_that_take_turns_for_ever_fill_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pod");
+    let journal = Journal::open(&path).unwrap();
+    let address: IpAddr = "192.0.2.1".parse().unwrap();
+    for round in 0..60_000 {
+        journal.name(&name(["a.example.com", "b.example.com"][round % 2]), &[address]);
+    }
+    let long = path.metadata().unwrap().len();
+    assert!(long < u64::try_from(FREELY).unwrap() + 1000, "{long} bytes");
+    journal.name(&name("new.example.com"), &[address]);
+    let story = Story::read(&path).unwrap();
+    assert_eq!(story.names[&address].last(), Some(&name("new.example.com")));
+}

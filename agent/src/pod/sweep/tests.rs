@@ -15,6 +15,15 @@ fn process(tgid: u32, start_ns: u64, exec_id: u32) -> ProcessKey {
 }
 
 #[test]
+fn a_first_sight_that_is_still_on_its_way_is_no_return() {
+    let mut swept = Swept::default();
+    swept.keep_flow(flow_key(1), flow(2, 10, 20));
+    assert!(!swept.knows(&flow_key(1), 10));
+    assert!(swept.knows(&flow_key(1), 30));
+    assert!(!swept.knows(&flow_key(2), 30));
+}
+
+#[test]
 fn a_flow_that_comes_back_is_one_flow() {
     let mut swept = Swept::default();
     swept.keep_flow(flow_key(1), flow(2, 10, 20));

@@ -47,7 +47,7 @@ impl<P: Pod> Session<P> {
         }
         match self.admit(asked, granted, &entry, entry.addresses()) {
             Ok(()) => asked.tell(granted.profile, &entry, |_| true, None, out),
-            Err(error) => admission_failed(asked, &error, out),
+            Err(error) => self.admission_failed(asked, granted, &error, out),
         }
     }
 
@@ -66,7 +66,7 @@ impl<P: Pod> Session<P> {
         if !good.is_empty()
             && let Err(error) = self.admit(asked, granted, entry, &good)
         {
-            return admission_failed(asked, &error, out);
+            return self.admission_failed(asked, granted, &error, out);
         }
         let Granted { profile, name, rule, .. } = *granted;
         self.pod.refuse(&Refusal {
@@ -111,15 +111,32 @@ impl<P: Pod> Session<P> {
         let expires = (entry.expires(dns.max_ttl) + dns.grace).max(asked.now + MIN_ADMISSION);
         self.pod.admit(&Admission { profile, name, addresses, expires })
     }
-}
 
-/// Addresses without allow entries are not told.
-fn admission_failed<C>(asked: &Asked<'_, C>, error: &AdmitError, out: &mut Vec<u8>) -> Attempt {
-    if matches!(error, AdmitError::Revoked) {
-        return Attempt::Revoked;
+    /// Addresses without allow entries are not told.
+    fn admission_failed(
+        &self,
+        asked: &Asked<'_, P::Client>,
+        granted: &Granted<'_>,
+        error: &AdmitError,
+        out: &mut Vec<u8>,
+    ) -> Attempt {
+        match error {
+            AdmitError::Revoked => return Attempt::Revoked,
+            // The job's own doing, as often as it likes: a record, and no line in the log. Audit mode cannot
+            // let pass what it cannot admit either.
+            AdmitError::Full => self.pod.refuse(&Refusal {
+                client: asked.client,
+                profile: granted.profile,
+                name: granted.name.as_str(),
+                reason: Reason::NamesBudget,
+                verdict: Mode::Block,
+                rule: granted.rule,
+                answer: None,
+            }),
+            AdmitError::Write(_) => tracing::warn!(%error, "an answer is withheld"),
+        }
+        let extended = ExtendedError::new(ExtendedError::OTHER, format!("weir: {error}"));
+        asked.reply(out).empty(rcode::SERVER_FAILURE, Some(&extended));
+        Attempt::Answered
     }
-    tracing::warn!(%error, "an answer is withheld");
-    let extended = ExtendedError::new(ExtendedError::OTHER, format!("weir: {error}"));
-    asked.reply(out).empty(rcode::SERVER_FAILURE, Some(&extended));
-    Attempt::Answered
 }

@@ -75,6 +75,10 @@ async fn a_failed_write_withholds_the_answer() {
     let answer = lab.ask("registry.example.com.", "A").await;
     assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
     assert!(addresses(&answer).is_empty());
+    // It is the pod's own limit that it met, and told as such.
+    let refusals = lab.pod.refusals();
+    assert_eq!(refusals.len(), 1);
+    assert_eq!(refusals[0].reason, Reason::NamesBudget);
     // Nothing of the failure is kept.
     assert_eq!(addresses(&lab.ask("registry.example.com.", "A").await), [ip("192.0.2.7")]);
 }

@@ -36,6 +36,40 @@ async fn too_many_questions_at_once_are_servfail() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn questions_that_wait_for_upstream_leave_room_for_a_neighbours() {
+    let mut lab = LabBuilder::new(|_| Vec::new());
+    lab.settings.upstream_queries = 8;
+    lab.profile = lab.profile.replace("namesPerWildcard: 3", "namesPerWildcard: 100");
+    let lab = lab.start();
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(lab.address).await.unwrap();
+    let mut refused = 0;
+    for number in 0..12 {
+        let before = lab.asked_upstream().len();
+        let query = question(&format!("n{number}.cdn.example.com."), "A").to_vec().unwrap();
+        socket.send(&query).await.unwrap();
+        // Either it is asked, or it is refused at once.
+        while lab.asked_upstream().len() == before {
+            let mut answer = [0; 1500];
+            if socket.try_recv(&mut answer).is_ok() {
+                refused += 1;
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!((lab.asked_upstream().len(), refused), (4, 8));
+    let (_pod, address, _server) = lab.neighbour(PROFILE);
+    tokio::spawn(async move { ask(address, &question(NAME, "A")).await });
+    let asked = async {
+        while !lab.asked_upstream().contains(&NAME.to_owned()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE / 5, asked).await.expect("the neighbour's question is asked at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_of_one_pod_are_bounded() {
     let mut lab = LabBuilder::answering(Vec::new());
     lab.settings.pod_connections = 1;
