@@ -11,13 +11,16 @@ use super::sandbox::{Sandbox, SandboxError};
 pub enum Change {
     /// Everything that runs. What was told before and is not in the listing is gone.
     Relisted(Listing),
-    /// A sandbox was made and its network is set up; nothing of it runs yet. Not all are told so early.
+    /// A sandbox was made and has a network namespace; CNI may still be at work in it, and nothing runs. Not all
+    /// are told so early.
     Created {
         /// The sandbox.
         sandbox: Box<Sandbox>,
         /// When the event came.
         received: Instant,
     },
+    /// The network of a sandbox is complete, and its pause process is about to start.
+    Ready(SandboxId),
     /// A sandbox's pause process has started; its network is set up, its containers come next. Or a container of
     /// it runs although its pause process has ended.
     Started {

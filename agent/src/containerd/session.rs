@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use containerd_client::events::{
-    ContainerCreate, ContainerDelete, TaskDelete, TaskExit, TaskStart,
+    ContainerCreate, ContainerDelete, ContainerUpdate, TaskCreate, TaskDelete, TaskExit, TaskStart,
 };
 use containerd_client::services::v1::Container as Record;
 use containerd_client::types::Envelope;
@@ -106,7 +106,8 @@ async fn subscribe(
     namespace: &str,
     nonce: &[u8],
 ) -> Result<(Streaming<Envelope>, VecDeque<Envelope>), SessionError> {
-    let topics = format!("^(/tasks/(start|exit|delete)|/containers/(create|delete)|{PROBE})$");
+    let topics =
+        format!("^(/tasks/(create|start|exit|delete)|/containers/(create|update|delete)|{PROBE})$");
     let filter = format!("namespace=={namespace},topic~={topics:?}");
     let proof = async {
         let mut again = interval(PROBE_AGAIN);
@@ -154,8 +155,8 @@ struct Session<'a> {
     client: Client,
     changes: &'a mpsc::Sender<Change>,
     known: Known,
-    /// Sandboxes that were told and have not started.
-    created: HashMap<String, Sandbox>,
+    /// Sandboxes that have not started; none while too little is stored of one to tell of it.
+    created: HashMap<String, Option<Sandbox>>,
 }
 
 impl Session<'_> {
@@ -198,6 +199,14 @@ impl Session<'_> {
                 let ContainerCreate { id, .. } = decode(&envelope)?;
                 self.created(&id).await
             }
+            "/containers/update" => {
+                let ContainerUpdate { id, .. } = decode(&envelope)?;
+                self.completed(&id).await
+            }
+            "/tasks/create" => {
+                let TaskCreate { container_id, .. } = decode(&envelope)?;
+                self.about_to_start(&container_id).await
+            }
             "/containers/delete" => {
                 let ContainerDelete { id } = decode(&envelope)?;
                 self.created.remove(&id);
@@ -232,10 +241,12 @@ impl Session<'_> {
         let Some(record) = self.client.container(id).await? else { return Ok(()) };
         match kind(&record) {
             Some(Kind::Sandbox) => {
-                // Until all that is needed is stored, the sandbox is told when it starts.
-                let Ok(sandbox) = Sandbox::read_created(&record) else { return Ok(()) };
+                let Ok(sandbox) = Sandbox::read_created(&record) else {
+                    self.created.insert(id.to_owned(), None);
+                    return Ok(());
+                };
                 self.known.tell_sandbox(id, None);
-                self.created.insert(id.to_owned(), sandbox.clone());
+                self.created.insert(id.to_owned(), Some(sandbox.clone()));
                 self.send(Change::Created { sandbox: Box::new(sandbox), received }).await
             }
             Some(Kind::Container) => match readable(&record, 0) {
@@ -246,12 +257,28 @@ impl Session<'_> {
         }
     }
 
+    /// More is stored of a sandbox, perhaps now all that is needed.
+    async fn completed(&mut self, id: &str) -> Result<(), SessionError> {
+        match self.created.get(id) {
+            Some(None) => self.created(id).await,
+            Some(Some(_)) | None => Ok(()),
+        }
+    }
+
+    /// containerd makes the task of a sandbox when CNI is done.
+    async fn about_to_start(&mut self, id: &str) -> Result<(), SessionError> {
+        self.completed(id).await?;
+        let Some(Some(sandbox)) = self.created.get(id) else { return Ok(()) };
+        let ready = Change::Ready(sandbox.id.clone());
+        self.send(ready).await
+    }
+
     async fn started(&mut self, id: &str, pid: u32) -> Result<(), SessionError> {
         let received = std::time::Instant::now();
         if self.known.is_old(id, pid) {
             return Ok(());
         }
-        if let Some(created) = self.created.remove(id) {
+        if let Some(Some(created)) = self.created.remove(id) {
             self.known.tell_sandbox(id, Some(pid));
             return self.send(started(Ok(Sandbox { pid, ..created }), received)).await;
         }

@@ -20,6 +20,8 @@ use crate::{
 pub(super) struct Known {
     pub(super) sandbox: Sandbox,
     pub(super) stage: Stage,
+    /// Its network is complete.
+    pub(super) ready: bool,
     /// When it was told that its pause process runs.
     pub(super) started: Option<Instant>,
     pub(super) containers: Arc<Containers>,
@@ -30,14 +32,14 @@ pub(super) struct Known {
 pub(super) enum Stage {
     /// Waiting for the pod's last sandbox, which has the same cgroup, to be cleared away.
     Waiting,
-    /// Has not started, and is being prepared.
+    /// Being prepared while CNI is at work.
     Preparing {
-        /// Told when it starts or ends.
+        /// Told when its network is complete, or it ends.
         hurry: Arc<Notify>,
         /// It has ended meanwhile.
         ended: bool,
     },
-    /// Prepared, as far as that worked; to be enforced when it starts.
+    /// Prepared, as far as that worked; to be enforced when its network is complete.
     Prepared(Option<Box<Prepared>>),
     /// Being enforced.
     Attaching {

@@ -1,9 +1,11 @@
-//! What is put in place for a pod ahead of its start: its slot, the hooks at its cgroup, the program on its veth.
+//! What is put in place for a pod while CNI makes its network: its slot, the hooks at its cgroup, the program on
+//! its veth.
 //!
 //! The kernel attaches a TCX link within an RCU grace period (`tcx_entry_sync`; 7 to 12 ms measured on Linux
-//! 6.18), which a pod's start would have to wait for. containerd tells of a sandbox before CNI has made its
-//! network, 0.1 s and more before its pause process starts; so all that needs nothing but the veth is done in
-//! between. The pod is closed meanwhile, and nothing of it runs.
+//! 6.18), which a pod's start would have to wait for. containerd tells of a sandbox before CNI is at work, 0.1 s
+//! and more before its pause process starts, and makes the pause process's task when CNI is done. So all that
+//! needs nothing but the veth is done first, what needs the pod's addresses next, and both ahead of the start.
+//! The pod is closed meanwhile, and nothing of it runs.
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
@@ -56,11 +58,11 @@ impl Place {
     }
 }
 
-/// Prepares a sandbox that has not started, and waits for its veth until `started` says not to.
+/// Prepares a sandbox, and waits for its veth until `hurry` says not to.
 pub(super) async fn ahead(
     enforcer: Arc<Enforcer>,
     sandbox: Sandbox,
-    started: Arc<Notify>,
+    hurry: Arc<Notify>,
 ) -> Result<Prepared, EnforceError> {
     let sandbox = Arc::new(sandbox);
     let mut prepared = {
@@ -83,7 +85,7 @@ pub(super) async fn ahead(
             return Ok(prepared);
         }
         tokio::select! {
-            () = started.notified() => return Ok(prepared),
+            () = hurry.notified() => return Ok(prepared),
             changed = changes.changed() => {
                 changed.map_err(EnforceError::system("watching the pod's network"))?;
             }

@@ -41,6 +41,7 @@ impl Agent {
         match change {
             Change::Relisted(listing) => self.reconcile(&listing),
             Change::Created { sandbox, received } => self.see(*sandbox, received, false),
+            Change::Ready(sandbox) => self.ready(&sandbox, Instant::now()),
             Change::Started { sandbox, received } => self.see(*sandbox, received, true),
             Change::Gone(sandbox) => {
                 self.passed_over.remove(&sandbox);
@@ -111,11 +112,20 @@ impl Agent {
         if known.started.replace(received).is_some() {
             return;
         }
+        if let Stage::Enforcing(_) = known.stage {
+            waited(id, Duration::ZERO);
+        }
+        self.ready(id, received);
+    }
+
+    /// The network of a sandbox is complete: nothing stands in the way of its enforcement.
+    fn ready(&mut self, id: &SandboxId, received: Instant) {
+        let Some(known) = self.pods.get_mut(id) else { return };
+        known.ready = true;
         match &known.stage {
             Stage::Preparing { hurry, .. } => hurry.notify_one(),
             Stage::Prepared(_) => self.attach(id, received),
-            Stage::Enforcing(_) => waited(id, Duration::ZERO),
-            Stage::Waiting | Stage::Attaching { .. } | Stage::Draining => {}
+            Stage::Waiting | Stage::Attaching { .. } | Stage::Enforcing(_) | Stage::Draining => {}
         }
     }
 
@@ -138,8 +148,13 @@ impl Agent {
         self.roster.enter(&sandbox, Phase::Seen, None);
         let id = sandbox.id.clone();
         let has_last = self.pods.values().any(|other| other.sandbox.cgroup == sandbox.cgroup);
-        let started = started.then_some(received);
-        let known = Known { sandbox, stage: Stage::Waiting, started, containers: Arc::default() };
+        let known = Known {
+            sandbox,
+            stage: Stage::Waiting,
+            ready: started,
+            started: started.then_some(received),
+            containers: Arc::default(),
+        };
         self.pods.insert(id.clone(), known);
         if !has_last {
             self.begin(&id, received);
@@ -156,10 +171,10 @@ impl Agent {
         }
     }
 
-    /// Prepares a sandbox that has not started, enforces one that has.
+    /// Enforces a sandbox whose network is complete, and else prepares it.
     fn begin(&mut self, id: &SandboxId, received: Instant) {
         let Some(known) = self.pods.get_mut(id) else { return };
-        if known.started.is_some() {
+        if known.ready {
             self.attach(id, received);
             return;
         }
@@ -222,17 +237,17 @@ impl Agent {
         }
     }
 
-    /// What could not be prepared is put in place when the sandbox starts, by the first attempt to enforce it.
+    /// What could not be prepared is put in place by the first attempt to enforce the sandbox.
     fn prepared(&mut self, id: &SandboxId, result: Result<Prepared, EnforceError>) {
         let Some(known) = self.pods.get_mut(id) else { return };
         let Stage::Preparing { ended, .. } = known.stage else { return };
         if let Err(error) = &result {
-            tracing::debug!(sandbox = %id, error = %chain(error), "not prepared ahead of its start");
+            tracing::debug!(sandbox = %id, error = %chain(error), "not prepared");
         }
         known.stage = Stage::Prepared(result.ok().map(Box::new));
         if ended {
             self.end(id);
-        } else if known.started.is_some() {
+        } else if known.ready {
             self.attach(id, Instant::now());
         }
     }
