@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use weir_ebpf::{
     address::{Address, Endpoint},
     flow::{Client, Flow, FlowKey, WireFlow, WireKey},
-    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, flags},
+    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, SLOTS, flags},
     process::{Process, ProcessKey},
 };
 
@@ -300,6 +300,21 @@ impl Datapath {
             .get(&slot.number, 0)
             .map(|counters| counters.0)
             .map_err(DatapathError::map("reading a pod's counters"))
+    }
+}
+
+impl Datapath {
+    /// The slow paths' counters of all slots, by number, in one read.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn all_counters(&self) -> Result<Vec<PodCounters>, DatapathError> {
+        let mut all = vec![Kernel(PodCounters::default()); SLOTS];
+        syscall::read_array(self.counters.map().fd().as_fd(), &mut all).map_err(|error| {
+            DatapathError::map("reading the pods' counters")(MapError::IoError(error))
+        })?;
+        Ok(all.into_iter().map(|counters| counters.0).collect())
     }
 }
 

@@ -114,6 +114,40 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// `BPF_MAP_LOOKUP_BATCH`.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct BatchRequest {
+    first: u64,
+    last: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+/// Reads an array from its beginning, as many values as there is room for, in one call (Linux 5.6).
+pub(super) fn read_array<V: aya::Pod>(array: BorrowedFd<'_>, values: &mut [V]) -> io::Result<()> {
+    let mut keys = vec![0_u32; values.len()];
+    let mut last = 0_u32;
+    let mut request = BatchRequest {
+        last: std::ptr::from_mut(&mut last) as u64,
+        keys: keys.as_mut_ptr() as u64,
+        values: values.as_mut_ptr() as u64,
+        count: u32::try_from(values.len()).map_err(io::Error::other)?,
+        map: number(array)?,
+        ..BatchRequest::default()
+    };
+    // SAFETY: the request's type is the command's; keys and values have room for `count`, and outlive the call.
+    match unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut request) } {
+        // There is nothing behind the last value.
+        Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_DELETE_ELEM` and `BPF_MAP_LOOKUP_AND_DELETE_ELEM`.
 #[derive(Debug, Default)]
 #[repr(C)]

@@ -30,7 +30,7 @@ use weir_ebpf::{
 use super::{EnforcedPod, lock};
 use crate::{datapath::slot::PodLimits, system::clock::monotonic_ns};
 
-/// How often the kernel's counts are looked at: one read for each pod.
+/// How often the kernel's counts are looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// A flow without a packet for so long is settled, though its process lives.
 const IDLE_NS: u64 = 2_000_000_000;
@@ -139,9 +139,10 @@ fn runs(tgid: u32) -> bool {
 }
 
 impl EnforcedPod {
-    /// Whether a table may be more than half full. One read, and no waiting.
-    fn wants_sweep(&self, limits: PodLimits) -> bool {
-        let Ok(counters) = self.datapath.counters(&self.slot) else { return false };
+    /// Whether a table may be more than half full, by the counters of all slots. Does not wait.
+    fn wants_sweep(&self, counters: &[PodCounters], limits: PodLimits) -> bool {
+        let slot = usize::try_from(self.slot.number()).unwrap_or(usize::MAX);
+        let Some(counters) = counters.get(slot) else { return false };
         // Who holds it is settling the pod, or will be done by the next look.
         let Ok(swept) = self.swept.try_lock() else { return false };
         let removed = swept.removed.unwrap_or_default();
@@ -211,7 +212,7 @@ fn complain(what: &str, error: &std::io::Error) {
     tracing::warn!(what, %error, "an entry of a pod's table could not be moved; it stays");
 }
 
-/// Sweeps pods for as long as they are held, all from one place: each look is one read for each pod.
+/// Sweeps pods for as long as they are held, all from one place: each look is one read for all of them.
 #[derive(Debug)]
 pub struct Sweeper {
     pods: Arc<Mutex<Vec<Weak<EnforcedPod>>>>,
@@ -249,7 +250,15 @@ async fn sweep_all(pods: Arc<Mutex<Vec<Weak<EnforcedPod>>>>, limits: PodLimits) 
             pods.retain(|pod| pod.strong_count() > 0);
             pods.iter().filter_map(Weak::upgrade).collect()
         };
-        let filling = held.into_iter().filter(|pod| pod.wants_sweep(limits));
+        let Some(datapath) = held.first().map(|pod| Arc::clone(&pod.datapath)) else { continue };
+        let counters = match datapath.all_counters() {
+            Ok(counters) => counters,
+            Err(error) => {
+                tracing::error!(%error, "the fill of the pods' tables is not known");
+                continue;
+            }
+        };
+        let filling = held.into_iter().filter(|pod| pod.wants_sweep(&counters, limits));
         let sweeps: Vec<_> =
             filling.map(|pod| tokio::task::spawn_blocking(move || pod.sweep(limits))).collect();
         for sweep in sweeps {
