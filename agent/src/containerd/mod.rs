@@ -8,6 +8,7 @@
 //! Invariant: the list of what runs is asked for only once the event stream is proven to be followed, so
 //! that nothing falls between the two.
 
+mod arrivals;
 mod cgroup;
 mod change;
 mod client;

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tonic::Streaming;
 
+use super::arrivals::{Answer, Arrivals};
 use super::change::{Change, Listing, Unreadable};
 use super::client::{Client, ClientError, failed};
 use super::container::Container;
@@ -71,12 +72,13 @@ pub(super) async fn follow(
     state.send_modify(|state| state.enter(Phase::Listing));
 
     let (known, created) = (Known::default(), HashMap::new());
+    let mut arrivals = Arrivals::new(client.clone());
     let mut session = Session { client, changes, known, created };
     let listing = session.list().await?;
     session.send(Change::Relisted(listing)).await?;
     state.send_modify(|state| state.enter(Phase::Following));
     for envelope in early {
-        session.take(envelope).await?;
+        session.take(envelope, None).await?;
     }
 
     let mut probed = false;
@@ -85,8 +87,11 @@ pub(super) async fn follow(
         // Events first: while they come the stream lives, however late they are read.
         tokio::select! {
             biased;
-            envelope = next(&mut stream) => {
-                session.take(envelope?).await?;
+            (envelope, record) = arrivals.next() => session.take(envelope, record).await?,
+            envelope = next(&mut stream), if arrivals.has_room() => {
+                let envelope = envelope?;
+                let wanted = told_of(&envelope)?;
+                arrivals.push(envelope, wanted);
                 (probed, deadline) = (false, Instant::now() + settings.silence);
             }
             () = sleep_until(deadline) => {
@@ -150,6 +155,15 @@ fn decode<M: prost::Message + Default>(envelope: &Envelope) -> Result<M, Session
         .map_err(|source| SessionError::Event { topic: envelope.topic.clone(), source })
 }
 
+/// Whose record an event makes worth asking for.
+fn told_of(envelope: &Envelope) -> Result<Option<String>, SessionError> {
+    Ok(match envelope.topic.as_str() {
+        "/containers/create" => Some(decode::<ContainerCreate>(envelope)?.id),
+        "/containers/update" => Some(decode::<ContainerUpdate>(envelope)?.id),
+        _ => None,
+    })
+}
+
 /// What is known over one connection.
 struct Session<'a> {
     client: Client,
@@ -193,15 +207,19 @@ impl Session<'_> {
         Ok(listing)
     }
 
-    async fn take(&mut self, envelope: Envelope) -> Result<(), SessionError> {
+    async fn take(
+        &mut self,
+        envelope: Envelope,
+        record: Option<Answer>,
+    ) -> Result<(), SessionError> {
         match envelope.topic.as_str() {
             "/containers/create" => {
                 let ContainerCreate { id, .. } = decode(&envelope)?;
-                self.created(&id).await
+                self.created(&id, record).await
             }
             "/containers/update" => {
                 let ContainerUpdate { id, .. } = decode(&envelope)?;
-                self.completed(&id).await
+                self.completed(&id, record).await
             }
             "/tasks/create" => {
                 let TaskCreate { container_id, .. } = decode(&envelope)?;
@@ -236,9 +254,13 @@ impl Session<'_> {
         }
     }
 
-    async fn created(&mut self, id: &str) -> Result<(), SessionError> {
+    async fn created(&mut self, id: &str, record: Option<Answer>) -> Result<(), SessionError> {
         let received = std::time::Instant::now();
-        let Some(record) = self.client.container(id).await? else { return Ok(()) };
+        let record = match record {
+            Some(record) => record?,
+            None => self.client.container(id).await?,
+        };
+        let Some(record) = record else { return Ok(()) };
         match kind(&record) {
             Some(Kind::Sandbox) => {
                 let Ok(sandbox) = Sandbox::read_created(&record) else {
@@ -258,16 +280,16 @@ impl Session<'_> {
     }
 
     /// More is stored of a sandbox, perhaps now all that is needed.
-    async fn completed(&mut self, id: &str) -> Result<(), SessionError> {
+    async fn completed(&mut self, id: &str, record: Option<Answer>) -> Result<(), SessionError> {
         match self.created.get(id) {
-            Some(None) => self.created(id).await,
+            Some(None) => self.created(id, record).await,
             Some(Some(_)) | None => Ok(()),
         }
     }
 
     /// containerd makes the task of a sandbox when CNI is done.
     async fn about_to_start(&mut self, id: &str) -> Result<(), SessionError> {
-        self.completed(id).await?;
+        self.completed(id, None).await?;
         let Some(Some(sandbox)) = self.created.get(id) else { return Ok(()) };
         let ready = Change::Ready(sandbox.id.clone());
         self.send(ready).await

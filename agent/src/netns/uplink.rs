@@ -185,7 +185,32 @@ fn leads_out(link: &Link, host: Option<i32>) -> Way<'_> {
     }
 }
 
+/// All addresses of the caller's network namespace.
+///
+/// # Errors
+///
+/// When the kernel cannot be asked.
+pub fn own_addresses() -> Result<BTreeSet<IpAddr>, UplinkError> {
+    let addresses = addresses(&mut Socket::route()?)?;
+    Ok(addresses.into_iter().map(|address| address.local).collect())
+}
+
 impl HostSide {
+    /// The same links with the addresses that they have now.
+    ///
+    /// # Errors
+    ///
+    /// When `netns` cannot be read.
+    pub fn with_addresses_of(self, netns: &Netns) -> Result<Self, UplinkError> {
+        let addresses = netns.enter(|| addresses(&mut Socket::route()?))??;
+        Ok(Self { addresses, ..self })
+    }
+
+    /// Whether the pod had a link of this index.
+    pub(super) fn has_link(&self, index: u32) -> bool {
+        self.links.iter().any(|link| link.index == index)
+    }
+
     /// The uplinks, if they are all that leads out.
     ///
     /// # Errors

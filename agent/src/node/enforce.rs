@@ -37,6 +37,7 @@ use crate::{
     },
     policy::Profile,
     resolver::{Listener, Resolver, serve},
+    system::addresses::AddressChanges,
 };
 
 /// What all pods are enforced with.
@@ -89,10 +90,13 @@ impl Enforcer {
             Some(prepared) => prepared,
             None => self.close(sandbox)?,
         };
-        let place = Place::of(sandbox)?;
+        let (place, changes) = match prepared.place.take() {
+            Some((place, changes)) => (Some(place.now(sandbox, &changes)?), Some(changes)),
+            None => (Place::of(sandbox)?, None),
+        };
         self.require_veth(place.as_ref())?;
         self.guard(place.as_ref(), &mut prepared, &folder)?;
-        let Prepared { slot, left, attachment, wires } = prepared;
+        let Prepared { slot, left, attachment, wires, .. } = prepared;
         let port = left.as_ref().map_or(0, |state| state.listener_port);
         let (listener, address) = Self::listen(place.as_ref(), port)?;
         let capture = place.as_ref().map(|place| capture(place, address));
@@ -127,11 +131,10 @@ impl Enforcer {
         let server = serve(Arc::clone(&self.resolver), Arc::clone(&pod), listener)
             .map_err(EnforceError::system("serving the pod's DNS"))?;
         let surroundings = match &place {
-            Some(place) => surroundings::of_pod(&place.host_side),
-            None => Surroundings::of_this_machine(),
+            Some(place) => surroundings::of_pod(&place.host_side)?,
+            None => Surroundings::of_this_machine()
+                .map_err(EnforceError::system("reading the node's addresses"))?,
         };
-        let surroundings =
-            surroundings.map_err(EnforceError::system("reading the node's addresses"))?;
         pod.prove();
         pod.enforce(surroundings.clone())?;
         self.pins.remove_elsewhere(&sandbox.id);
@@ -149,7 +152,7 @@ impl Enforcer {
             wire: place.map(|place| Wire::new(place.netns, wires, surroundings, self.wire_attach)),
             watching: None.into(),
         });
-        enforced.watch_network()?;
+        enforced.watch_network(changes)?;
         Ok(enforced)
     }
 
@@ -228,10 +231,14 @@ fn capture(place: &Place, listener: ListenerAddress) -> DnsCapture {
 impl Enforced {
     /// Follows the addresses and links of a pod that has a network of its own, or the node's for one that has
     /// not.
-    fn watch_network(self: &Arc<Self>) -> Result<(), EnforceError> {
-        let mut changes = match &self.wire {
-            Some(wire) => changes::subscribe(wire.netns())?,
-            None => crate::system::addresses::AddressChanges::subscribe()
+    fn watch_network(
+        self: &Arc<Self>,
+        subscribed: Option<AddressChanges>,
+    ) -> Result<(), EnforceError> {
+        let mut changes = match (subscribed, &self.wire) {
+            (Some(changes), _) => changes,
+            (None, Some(wire)) => changes::subscribe(wire.netns())?,
+            (None, None) => AddressChanges::subscribe()
                 .map_err(EnforceError::system("watching the node's addresses"))?,
         };
         let enforced = Arc::downgrade(self);

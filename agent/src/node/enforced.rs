@@ -95,13 +95,13 @@ impl Enforced {
 
     /// Reads the pod's network again: guards ways out that are new, and follows its inner networks.
     pub(super) fn refresh_network(&self) -> Result<(), EnforceError> {
-        let unreadable = EnforceError::system("reading the node's addresses");
         let Some(wire) = &self.wire else {
-            let surroundings = Surroundings::of_this_machine().map_err(unreadable)?;
+            let surroundings = Surroundings::of_this_machine()
+                .map_err(EnforceError::system("reading the node's addresses"))?;
             return Ok(self.pod.enforce(surroundings)?);
         };
         let host_side = uplink::host_side(&wire.netns)?;
-        let surroundings = surroundings::of_pod(&host_side).map_err(unreadable)?;
+        let surroundings = surroundings::of_pod(&host_side)?;
         let mut guarded = lock(&wire.guarded);
         if guarded.ended {
             return Ok(());

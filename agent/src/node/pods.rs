@@ -24,7 +24,21 @@ pub(super) struct Known {
     pub(super) ready: bool,
     /// When it was told that its pause process runs.
     pub(super) started: Option<Instant>,
+    /// It started while it was being cleared away: a listing does not hold what has not started.
+    pub(super) returned: bool,
     pub(super) containers: Arc<Containers>,
+}
+
+impl Known {
+    /// Whether it is being cleared away, or will be.
+    pub(super) const fn is_ending(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Draining
+                | Stage::Attaching { ended: true, .. }
+                | Stage::Preparing { ended: true, .. }
+        )
+    }
 }
 
 /// Where it stands.

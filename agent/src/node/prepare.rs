@@ -20,6 +20,7 @@ use crate::{
         Netns, changes,
         uplink::{self, HostSide},
     },
+    system::addresses::AddressChanges,
 };
 
 /// A pod that is closed.
@@ -31,6 +32,8 @@ pub(super) struct Prepared {
     pub(super) attachment: Attachment,
     /// The second layer, as far as there were veths.
     pub(super) wires: Vec<WireAttachment>,
+    /// Its network as it was then, and what has changed there since.
+    pub(super) place: Option<(Place, AddressChanges)>,
 }
 
 /// A pod's network, as far as it has one of its own.
@@ -56,6 +59,19 @@ impl Place {
             }
         }
     }
+
+    /// The network as it is now.
+    pub(super) fn now(
+        self,
+        sandbox: &Sandbox,
+        changes: &AddressChanges,
+    ) -> Result<Self, EnforceError> {
+        if changes::links_are_those_of(changes, &self.host_side) {
+            let host_side = self.host_side.with_addresses_of(&self.netns)?;
+            return Ok(Self { host_side, ..self });
+        }
+        Ok(Self::of(sandbox)?.unwrap_or(self))
+    }
 }
 
 /// Prepares a sandbox, and waits for its veth until `hurry` says not to.
@@ -74,14 +90,16 @@ pub(super) async fn ahead(
     let mut changes = changes::subscribe(&Netns::open(path)?)?;
     loop {
         let (enforcer, inner) = (Arc::clone(&enforcer), Arc::clone(&sandbox));
-        prepared = waiting(move || {
+        let place;
+        (prepared, place) = waiting(move || {
             let place = Place::of(&inner)?;
             let folder = enforcer.pins.of(&inner.id);
             enforcer.guard(place.as_ref(), &mut prepared, &folder)?;
-            Ok(prepared)
+            Ok((prepared, place))
         })
         .await?;
         if !prepared.wires.is_empty() {
+            prepared.place = place.map(|place| (place, changes));
             return Ok(prepared);
         }
         tokio::select! {
@@ -123,7 +141,7 @@ impl Enforcer {
             .datapath
             .attach(&cgroup, slot.number(), Some(&folder))
             .inspect_err(|_refused| self.give_back_unused(&cgroup, &slot))?;
-        Ok(Prepared { slot, left, attachment, wires: Vec::new() })
+        Ok(Prepared { slot, left, attachment, wires: Vec::new(), place: None })
     }
 
     /// Guards the host side of every veth that leads out and is not guarded yet.

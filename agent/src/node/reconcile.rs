@@ -112,6 +112,7 @@ impl Agent {
         if known.started.replace(received).is_some() {
             return;
         }
+        known.returned = known.is_ending();
         if let Stage::Enforcing(_) = known.stage {
             waited(id, Duration::ZERO);
         }
@@ -153,6 +154,7 @@ impl Agent {
             stage: Stage::Waiting,
             ready: started,
             started: started.then_some(received),
+            returned: false,
             containers: Arc::default(),
         };
         self.pods.insert(id.clone(), known);
@@ -231,7 +233,11 @@ impl Agent {
             Done::Released(id) => {
                 if let Some(known) = self.pods.remove(&id) {
                     self.roster.enter(&known.sandbox, Phase::Gone, None);
-                    self.succeed(&known.sandbox);
+                    if known.returned {
+                        self.take_on(known.sandbox, Instant::now(), true);
+                    } else {
+                        self.succeed(&known.sandbox);
+                    }
                 }
             }
         }

@@ -112,6 +112,33 @@ impl AddressChanges {
     }
 }
 
+impl AddressChanges {
+    /// What has been heard and not been taken, without waiting for more: netlink datagrams. `None` when some of it
+    /// was lost, or there is more than a bound.
+    ///
+    /// # Errors
+    ///
+    /// When the socket can no longer be read.
+    pub fn take(&self) -> io::Result<Option<Vec<Vec<u8>>>> {
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(self.socket.get_ref());
+        let mut message = [0_u8; 8192];
+        let mut datagrams = Vec::new();
+        while datagrams.len() < MESSAGES_AT_ONCE {
+            // The length of the datagram, though it does not fit.
+            match recv(descriptor, &mut message, MsgFlags::MSG_TRUNC) {
+                Ok(length) => match message.get(..length) {
+                    Some(datagram) => datagrams.push(datagram.to_vec()),
+                    None => return Ok(None),
+                },
+                Err(Errno::EAGAIN) => return Ok(Some(datagrams)),
+                Err(Errno::ENOBUFS) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Takes all messages, up to a bound. That there is none is an error.
 fn drain(socket: &OwnedFd) -> io::Result<()> {
     let mut message = [0_u8; 4096];
