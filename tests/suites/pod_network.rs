@@ -308,6 +308,36 @@ fn changes_inside_are_heard_outside() -> Result<()> {
 }
 
 #[test]
+fn links_that_came_or_went_are_told_from_those_that_only_changed() -> Result<()> {
+    let (node, pod) = PodLab::plain(Plugin::Ptp)?;
+    let netns = Netns::open(&pod.netns().path())?;
+    let read = || on_node(&node, &pod, |netns| Ok(uplink::host_side(netns)?));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _within = runtime.enter();
+    // What is heard, and whether the links are the same after it.
+    let cases = [
+        ("", true),
+        ("link set dev eth0 mtu 1400\naddr add 192.0.2.77/32 dev eth0\n", true),
+        ("link add d8 type bridge\nlink del d8\n", true),
+        ("link add d9 type bridge\n", false),
+        ("link set dev d9 up\n", true),
+        ("link del d9\n", false),
+    ];
+    for (change, same) in cases {
+        let changes = changes::subscribe(&netns)?;
+        let side = read()?;
+        if !change.is_empty() {
+            pod.netns().links(change)?;
+        }
+        let found = changes::links_are_those_of(&changes, &side);
+        ensure!(found == same, "{change:?}: {found}");
+        let now = side.with_addresses_of(&netns)?.uplink_addresses();
+        ensure!(now == read()?.uplink_addresses(), "{now:?} after {change:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn an_address_under_test_can_be_listened_at() -> Result<()> {
     let (node, pod) = PodLab::plain(Plugin::Ptp)?;
     pod.run(async { std::fs::write("/proc/sys/net/ipv6/conf/eth0/accept_dad", "1") })??;
