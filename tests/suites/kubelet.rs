@@ -32,6 +32,18 @@ const LIMIT: Duration = Duration::from_secs(120);
 const BARRIER: &str = "weir-initc";
 const JOB: &str = "build";
 
+/// First of all, and by the runner ahead of its time: fetches and builds, for minutes the first time.
+#[test]
+fn what_it_runs_can_be_had() -> Result<()> {
+    if Programs::find()?.is_none() {
+        return skip::record(CASE, Skip::NoKubernetes);
+    }
+    if Kernel::find(Series::V6_12)?.is_none() {
+        return skip::record(CASE, Skip::NoKernel);
+    }
+    Ok(())
+}
+
 #[test]
 fn a_real_kubelet_starts_a_job_only_behind_the_barrier() -> Result<()> {
     if let Some(folder) = vm::guest_folder() {

@@ -1,5 +1,6 @@
 //! Runs test programs: unit tests together in one process, end-to-end cases each in its own.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -49,6 +50,35 @@ pub(super) fn run_together(binary: &Binary, summary: &mut Summary) -> Result<()>
 /// Whether a suite takes so long that it comes last.
 pub(super) fn is_slow(binary: &Binary) -> bool {
     SLOW_SUITES.iter().any(|name| binary.name.ends_with(&format!("::{name}")))
+}
+
+/// The case of a slow suite that fetches and builds what the others run.
+const PREPARATION: &str = "what_it_runs_can_be_had";
+
+/// A preparation under way; dropped, it is ended with all that it started.
+#[derive(Debug)]
+pub(super) struct Preparation(Child);
+
+impl Drop for Preparation {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.0.id());
+        let mut kill = shell::command("kill");
+        kill.args(["-KILL", "--", &group]).stderr(Stdio::null());
+        // It has usually ended long ago.
+        shell::run(kill).ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Begins the preparation of a slow suite with what the other tests leave of the processors. The suite itself waits
+/// for it, by a lock of its own.
+pub(super) fn prepare(binary: &Binary) -> Result<Preparation> {
+    let mut command = shell::command("nice");
+    command.args(["-n", "19"]).arg(&binary.path).args(["--exact", PREPARATION]);
+    command.current_dir(&binary.folder).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    let child = command.spawn().context("starting a preparation")?;
+    Ok(Preparation(child))
 }
 
 /// End-to-end cases: one process each, so that one's namespaces and limits are nobody else's.

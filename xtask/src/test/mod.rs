@@ -39,6 +39,12 @@ pub(crate) fn run(only: Option<&str>) -> Result<bool> {
     // Stable: each part stays in the order of names.
     suites.sort_by_key(cases::is_slow);
 
+    let _preparations: Vec<_> = suites
+        .iter()
+        .filter(|suite| cases::is_slow(suite))
+        .map(cases::prepare)
+        .collect::<Result<_>>()?;
+
     for binary in &units {
         cases::run_together(binary, &mut summary)?;
     }
