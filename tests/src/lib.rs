@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod bench;
 pub mod demo;
+pub mod dice;
 pub mod dns;
 pub mod exec;
 pub mod expect;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use weir_tests::agent::{Agent, AgentSpec};
+use weir_tests::dice::Dice;
 use weir_tests::exec::{self, Running};
 use weir_tests::jobs::{Jobs, LIMIT, passes, silent};
 use weir_tests::lab::addresses;
@@ -92,18 +93,6 @@ fn listeners(jobs: &Jobs, pod: &Pod) -> Result<String> {
     Ok(exec::run(command, LIMIT)?.expect_code(0)?.stdout)
 }
 
-/// Pseudo-random numbers (xorshift64), the same ones in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
-
 #[test]
 fn a_dead_agent_leaves_everything_as_it_was_and_the_next_one_goes_on() -> Result<()> {
     let jobs = Jobs::new()?;
@@ -181,7 +170,7 @@ fn kills_at_random_instants_open_nothing_and_lose_nothing() -> Result<()> {
                 })
             })
             .collect();
-        let mut dice = Dice(0x5eed);
+        let mut dice = Dice::new(0x5eed);
         let last = (0..KILLS).try_fold(agent, |agent, kill| {
             // Some agents have only begun to load, some follow all pods.
             if kill % 3 != 0 {

@@ -21,6 +21,7 @@ mod sandbox;
 mod session;
 mod spec;
 mod state;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -1,12 +1,10 @@
-//! One connection's life: subscribe, prove the subscription, list, follow.
+//! One connection's life: subscribe, list, follow.
 //!
-//! containerd answers a subscription only with its first event, so that there is no telling when it holds.
-//! The session therefore publishes an event of its own until the stream brings it back. The same event,
-//! published when the stream has been silent for long, tells a quiet machine from a dead stream.
+//! The event that proved the subscription, published again when the stream has been silent for long, tells a quiet
+//! machine from a dead stream.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::pin::pin;
 use std::time::Duration;
 
 use containerd_client::events::{
@@ -16,26 +14,21 @@ use containerd_client::services::v1::Container as Record;
 use containerd_client::types::Envelope;
 use containerd_client::types::v1::{Process, Status};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, interval, sleep_until, timeout};
-use tonic::Streaming;
+use tokio::time::{Instant, sleep_until};
 
 use super::arrivals::{Answer, Arrivals};
 use super::change::{Change, Listing, Unreadable};
-use super::client::{Client, ClientError, failed};
+use super::client::{Client, ClientError};
 use super::container::Container;
 use super::id::{ContainerId, SandboxId};
 use super::known::{Ended, Known};
 use super::sandbox::Sandbox;
 use super::state::{ContainerdState, Phase};
+use super::stream::{PROBE, decode, next, subscribe};
 use super::watch::WatchSettings;
 
 /// The label by which the CRI plug-in tells sandboxes from containers.
 const KIND: &str = "io.cri-containerd.kind";
-/// The topic of weir's own events.
-const PROBE: &str = "/weir/probe";
-/// How long the first echo may take, and how often the probe is sent meanwhile.
-const PROOF: Duration = Duration::from_secs(10);
-const PROBE_AGAIN: Duration = Duration::from_millis(50);
 
 /// Why a connection was given up.
 #[derive(Debug, thiserror::Error)]
@@ -103,56 +96,6 @@ pub(super) async fn follow(
             }
         }
     }
-}
-
-/// A stream that is proven to bring events, and those that came before the proof.
-async fn subscribe(
-    client: &Client,
-    namespace: &str,
-    nonce: &[u8],
-) -> Result<(Streaming<Envelope>, VecDeque<Envelope>), SessionError> {
-    let topics =
-        format!("^(/tasks/(create|start|exit|delete)|/containers/(create|update|delete)|{PROBE})$");
-    let filter = format!("namespace=={namespace},topic~={topics:?}");
-    let proof = async {
-        let mut again = interval(PROBE_AGAIN);
-        let mut subscribing = pin!(client.subscribe(filter));
-        let mut stream = loop {
-            tokio::select! {
-                stream = &mut subscribing => break stream?,
-                _ = again.tick() => client.publish(PROBE, nonce).await?,
-            }
-        };
-        let mut early = VecDeque::new();
-        loop {
-            tokio::select! {
-                envelope = next(&mut stream) => {
-                    let envelope = envelope?;
-                    if envelope.topic == PROBE && payload(&envelope) == nonce {
-                        return Ok((stream, early));
-                    }
-                    early.push_back(envelope);
-                }
-                _ = again.tick() => client.publish(PROBE, nonce).await?,
-            }
-        }
-    };
-    timeout(PROOF, proof).await.unwrap_or(Err(SessionError::Silent(PROOF)))
-}
-
-async fn next(stream: &mut Streaming<Envelope>) -> Result<Envelope, SessionError> {
-    let envelope = stream.message().await.map_err(|status| failed("its events", status))?;
-    envelope.ok_or(SessionError::Closed)
-}
-
-/// An event's bytes. containerd's type URLs have no slash, and the topic says the type as well.
-fn payload(envelope: &Envelope) -> &[u8] {
-    envelope.event.as_ref().map_or(&[], |event| event.value.as_slice())
-}
-
-fn decode<M: prost::Message + Default>(envelope: &Envelope) -> Result<M, SessionError> {
-    M::decode(payload(envelope))
-        .map_err(|source| SessionError::Event { topic: envelope.topic.clone(), source })
 }
 
 /// Whose record an event makes worth asking for.

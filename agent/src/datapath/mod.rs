@@ -10,6 +10,7 @@
 
 pub mod attach;
 pub mod btf;
+mod counters;
 #[cfg(feature = "debug-log")]
 mod debug_log;
 pub mod error;

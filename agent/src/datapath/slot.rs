@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use weir_ebpf::{
     address::{Address, Endpoint},
     flow::{Client, Flow, FlowKey, WireFlow, WireKey},
-    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, SLOTS, flags},
+    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, flags},
     process::{Process, ProcessKey},
 };
 
@@ -288,33 +288,6 @@ impl Datapath {
             });
             joined.chain([last]).collect()
         })
-    }
-
-    /// The slow paths' counters of a pod.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel said.
-    pub fn counters(&self, slot: &Slot) -> Result<PodCounters, DatapathError> {
-        self.counters
-            .get(&slot.number, 0)
-            .map(|counters| counters.0)
-            .map_err(DatapathError::map("reading a pod's counters"))
-    }
-}
-
-impl Datapath {
-    /// The slow paths' counters of all slots, by number, in one read.
-    ///
-    /// # Errors
-    ///
-    /// What the kernel said.
-    pub fn all_counters(&self) -> Result<Vec<PodCounters>, DatapathError> {
-        let mut all = vec![Kernel(PodCounters::default()); SLOTS];
-        syscall::read_array(self.counters.map().fd().as_fd(), &mut all).map_err(|error| {
-            DatapathError::map("reading the pods' counters")(MapError::IoError(error))
-        })?;
-        Ok(all.into_iter().map(|counters| counters.0).collect())
     }
 }
 

@@ -104,8 +104,8 @@ pub(super) async fn ahead(
         }
         tokio::select! {
             () = hurry.notified() => return Ok(prepared),
-            changed = changes.changed() => {
-                changed.map_err(EnforceError::system("watching the pod's network"))?;
+            heard = changes.changed() => {
+                heard.map_err(EnforceError::system("watching the pod's network"))?;
             }
         }
     }

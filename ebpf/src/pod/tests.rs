@@ -1,3 +1,5 @@
+//! Shares of the event ring.
+
 use super::*;
 
 const EVENT: u64 = EVENT_BYTES as u64;

@@ -1,3 +1,5 @@
+//! Who finds room in a queue that another fills.
+
 use std::{
     sync::Arc,
     thread,

@@ -1,3 +1,5 @@
+//! What is moved out of a pod's tables, and what is remembered of it.
+
 use weir_ebpf::process::{COMPONENT_BYTES, PATH_COMPONENTS};
 
 use super::*;
