@@ -48,6 +48,8 @@ pub struct Listing {
     pub sandboxes: Vec<Sandbox>,
     /// Containers whose first process runs.
     pub containers: Vec<Container>,
+    /// Sandboxes that are stored and of which nothing runs, or not yet.
+    pub idle: Vec<String>,
     /// Sandboxes that run, or may run, and cannot be read: they are not gone.
     pub unreadable: Vec<Unreadable>,
 }

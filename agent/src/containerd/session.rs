@@ -145,6 +145,10 @@ impl Session<'_> {
         for record in without_pause {
             if let Some(pid) = self.known.container_of(&record.id) {
                 listing.add(self.sandbox_without_pause(record, pid));
+            } else {
+                // It may start any moment; what never starts is gone when it is deleted.
+                self.created.insert(record.id.clone(), None);
+                listing.idle.push(record.id.clone());
             }
         }
         Ok(listing)
@@ -170,8 +174,8 @@ impl Session<'_> {
             }
             "/containers/delete" => {
                 let ContainerDelete { id } = decode(&envelope)?;
-                self.created.remove(&id);
-                let ended = self.known.delete(&id);
+                let idle = self.created.remove(&id).map(|_| Ended::Sandbox(id.clone()));
+                let ended = self.known.delete(&id).or(idle);
                 self.tell_ends(ended).await
             }
             "/tasks/start" => {
@@ -210,6 +214,10 @@ impl Session<'_> {
                     self.created.insert(id.to_owned(), None);
                     return Ok(());
                 };
+                if self.known.has_sandbox(&sandbox.id) {
+                    // A listing was faster than the event.
+                    return Ok(());
+                }
                 self.known.tell_sandbox(id, None);
                 self.created.insert(id.to_owned(), Some(sandbox.clone()));
                 self.send(Change::Created { sandbox: Box::new(sandbox), received }).await

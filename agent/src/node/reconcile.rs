@@ -69,11 +69,14 @@ impl Agent {
             listing.unreadable.iter().map(|unreadable| unreadable.id.as_str()).collect();
         let running: BTreeSet<&SandboxId> =
             listing.sandboxes.iter().map(|sandbox| &sandbox.id).collect();
+        let idle: BTreeSet<&str> = listing.idle.iter().map(String::as_str).collect();
         let gone: Vec<SandboxId> = self
             .pods
-            .keys()
-            .filter(|id| !running.contains(id) && !unreadable.contains(id.as_str()))
-            .cloned()
+            .iter()
+            .filter(|(id, _)| !running.contains(id) && !unreadable.contains(id.as_str()))
+            // One that had not started when it was listed may have started since, and its barrier have passed.
+            .filter(|(id, known)| known.started.is_some() || !idle.contains(id.as_str()))
+            .map(|(id, _)| id.clone())
             .collect();
         for sandbox in gone {
             self.end(&sandbox);
