@@ -43,7 +43,7 @@ fn captured(lab: &PodLab) -> Result<Captured> {
     let netns = Netns::open(&lab.pod.netns().path())?;
     let (addresses, entrances) = (side.uplink_addresses(), side.entrances());
     ensure!(addresses == PodAddresses { v4: Some(POD.v4), v6: Some(POD.v6) }, "{addresses:?}");
-    let listener = listener::open(&netns, addresses, 0, &entrances)?;
+    let listener = netns.enter(|| listener::open(addresses, 0, &entrances))??;
     let capture = capture(addresses, listener.port(), entrances);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -58,7 +58,7 @@ fn captured(lab: &PodLab) -> Result<Captured> {
             runtime.spawn(answer_tcp(TcpListener::from_std(socket)?, POD_LISTENER));
         }
     }
-    nftables::install(&netns, &capture)?;
+    netns.enter(|| nftables::install(&capture))??;
     Ok(Captured { netns, side, capture, runtime })
 }
 
@@ -89,7 +89,7 @@ fn every_question_ends_at_the_listener(plugin: Plugin) -> Result<()> {
         }
     }
     // The twin: without the capture nobody answers there.
-    nftables::remove(&captured.netns)?;
+    captured.netns.enter(nftables::remove)??;
     for host in [&lab.pod, &lab.inner] {
         answered(host, (FOREIGN.v4, 53), None)?;
         answered(host, (FOREIGN.v6, 53), None)?;
@@ -167,7 +167,8 @@ fn the_table_alone_keeps_outsiders_away() -> Result<()> {
         serve(&lab.pod, (address(POD, is_v6), 4053).into())?;
         answered(&lab.neighbour, (address(POD, is_v6), 4053), Some(OTHER))?;
     }
-    nftables::install(&netns, &capture(side.uplink_addresses(), 4053, side.entrances()))?;
+    netns
+        .enter(|| nftables::install(&capture(side.uplink_addresses(), 4053, side.entrances())))??;
     for is_v6 in [false, true] {
         answered(&lab.neighbour, (address(POD, is_v6), 4053), None)?;
         answered(&lab.pod, (address(POD, is_v6), 4053), Some(OTHER))?;
@@ -198,7 +199,7 @@ fn an_uplink_enslaved_to_a_bridge_stays_an_entrance() -> Result<()> {
 fn installing_again_leaves_no_gap() -> Result<()> {
     let lab = PodLab::new(Plugin::Bridge, "eth0")?;
     let captured = captured(&lab)?;
-    ensure!(nftables::is_installed(&captured.netns, &captured.capture)?);
+    ensure!(captured.netns.enter(|| nftables::is_installed(&captured.capture))??);
     let server = SocketAddr::from((FOREIGN.v4, 53));
     let (done, mut stop) = tokio::sync::oneshot::channel::<()>();
     let pod = lab.pod.clone();
@@ -214,7 +215,7 @@ fn installing_again_leaves_no_gap() -> Result<()> {
         })?
     });
     for _ in 0..200 {
-        nftables::install(&captured.netns, &captured.capture)?;
+        captured.netns.enter(|| nftables::install(&captured.capture))??;
     }
     drop(done);
     let Ok(asked) = asking.join() else { bail!("the asking thread panicked") };
@@ -230,18 +231,18 @@ fn installing_again_leaves_no_gap() -> Result<()> {
 fn it_is_known_whether_the_capture_is_there() -> Result<()> {
     let lab = PodLab::new(Plugin::Bridge, "eth0")?;
     let Captured { netns, capture, side, runtime } = captured(&lab)?;
-    ensure!(nftables::is_installed(&netns, &capture)?);
-    ensure!(!nftables::is_installed(&netns, &DnsCapture { v6: None, ..capture.clone() })?);
+    ensure!(netns.enter(|| nftables::is_installed(&capture))??);
+    ensure!(!netns.enter(|| nftables::is_installed(&DnsCapture { v6: None, ..capture.clone() }))??);
     let mut command = lab.pod.enter("nft");
     command.args(["flush", "chain", "inet", "weir", "prerouting"]);
     run(command, DEFAULT_LIMIT)?.expect_code(0)?;
-    ensure!(!nftables::is_installed(&netns, &capture)?);
-    nftables::install(&netns, &capture)?;
-    ensure!(nftables::is_installed(&netns, &capture)?);
+    ensure!(!netns.enter(|| nftables::is_installed(&capture))??);
+    netns.enter(|| nftables::install(&capture))??;
+    ensure!(netns.enter(|| nftables::is_installed(&capture))??);
     flush(&lab.pod)?;
-    ensure!(!nftables::is_installed(&netns, &capture)?);
-    nftables::remove(&netns)?;
-    nftables::remove(&netns)?;
+    ensure!(!netns.enter(|| nftables::is_installed(&capture))??);
+    netns.enter(nftables::remove)??;
+    netns.enter(nftables::remove)??;
     ensure!(side.uplinks.len() == 1);
     drop(runtime);
     Ok(())
@@ -281,7 +282,7 @@ fn rules_of_docker_are_no_hindrance() -> Result<()> {
                     answered(host, (server, 53), Some(POD_LISTENER))?;
                 }
             }
-            nftables::install(&captured.netns, &captured.capture)?;
+            captured.netns.enter(|| nftables::install(&captured.capture))??;
             // A published port still leads into the container.
             serve(&lab.inner, (INNER.v4, 53).into())?;
             let got = lab.neighbour.run(ask((POD.v4, 53).into(), Transport::Udp, LIMIT))??;
@@ -325,13 +326,14 @@ fn links_that_came_or_went_are_told_from_those_that_only_changed() -> Result<()>
     ];
     for (change, same) in cases {
         let changes = changes::subscribe(&netns)?;
-        let side = read()?;
+        let mut side = read()?;
         if !change.is_empty() {
             pod.netns().links(change)?;
         }
         let found = changes::links_are_those_of(&changes, &side);
         ensure!(found == same, "{change:?}: {found}");
-        let now = side.with_addresses_of(&netns)?.uplink_addresses();
+        netns.enter(|| side.read_addresses())??;
+        let now = side.uplink_addresses();
         ensure!(now == read()?.uplink_addresses(), "{now:?} after {change:?}");
     }
     Ok(())
@@ -348,7 +350,8 @@ fn an_address_under_test_can_be_listened_at() -> Result<()> {
     ensure!(bound.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrNotAvailable));
     let side = on_node(&node, &pod, |netns| Ok(uplink::host_side(netns)?))?;
     let netns = Netns::open(&pod.netns().path())?;
-    let listener = listener::open(&netns, side.uplink_addresses(), 0, &side.entrances())?;
+    let listener =
+        netns.enter(|| listener::open(side.uplink_addresses(), 0, &side.entrances()))??;
     ensure!(listener.has_v6());
     Ok(())
 }
@@ -379,12 +382,12 @@ fn a_pod_start_costs_little() -> Result<()> {
             let side = uplink::host_side(&netns)?;
             let found = Instant::now();
             let (addresses, entrances) = (side.uplink_addresses(), side.entrances());
-            let listener = listener::open(&netns, addresses, 0, &entrances)?;
+            let listener = netns.enter(|| listener::open(addresses, 0, &entrances))??;
             let listening = Instant::now();
             let capture = capture(addresses, listener.port(), entrances);
-            nftables::install(&netns, &capture)?;
+            netns.enter(|| nftables::install(&capture))??;
             let end = Instant::now();
-            nftables::install(&netns, &capture)?;
+            netns.enter(|| nftables::install(&capture))??;
             anyhow::Ok([
                 entered - start,
                 found - entered,

@@ -12,7 +12,7 @@ use nix::{
     sys::socket::{setsockopt, sockopt::IpFreebind},
 };
 
-use super::{Netns, NetnsError, uplink::PodAddresses};
+use super::uplink::PodAddresses;
 use crate::resolver::Listener;
 
 #[cfg(test)]
@@ -21,9 +21,6 @@ mod tests;
 /// The sockets could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenerError {
-    /// The namespace could not be entered.
-    #[error(transparent)]
-    Netns(#[from] NetnsError),
     /// The pod has no address to listen at.
     #[error("the pod has no global address")]
     NoAddress,
@@ -35,17 +32,16 @@ pub enum ListenerError {
     Bind(#[source] io::Error),
 }
 
-/// Opens UDP and TCP sockets at each of `addresses` inside `netns`, on `port` or, if that is 0, on one
-/// that is free.
+/// Opens UDP and TCP sockets at each of `addresses` in the calling thread's namespace
+/// ([`Netns::enter`](super::Netns::enter)), on `port` or, if that is 0, on one that is free.
 ///
 /// What comes in by one of `entrances` is dropped by a filter on the sockets, in place before they have
 /// an address. Unlike nftables, nobody in the pod can take it away.
 ///
 /// # Errors
 ///
-/// When there is no address, the port is taken, or the namespace cannot be entered.
+/// When there is no address, or the port is taken.
 pub fn open(
-    netns: &Netns,
     addresses: PodAddresses,
     port: u16,
     entrances: &BTreeSet<u32>,
@@ -61,7 +57,7 @@ pub fn open(
         setsockopt(&socket, IpFreebind, &true)?;
         attach(socket, &filter)
     };
-    netns.enter(|| Listener::bind_prepared(&addresses, port, prepare))?.map_err(ListenerError::Bind)
+    Listener::bind_prepared(&addresses, port, prepare).map_err(ListenerError::Bind)
 }
 
 /// Fits every jump's offset into its eight bits.

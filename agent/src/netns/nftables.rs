@@ -1,5 +1,7 @@
 //! The table `inet weir` in a pod's namespace: every question to port 53 goes to the pod's listener.
 //!
+//! All functions act in the calling thread's namespace ([`Netns::enter`](super::Netns::enter)).
+//!
 //! It serves what the socket hooks do not see, such as containers of a Docker in the pod, and enforces
 //! nothing: a job with `CAP_NET_ADMIN` may flush it, and then gets no answers.
 //!
@@ -14,31 +16,27 @@ use std::{
 };
 
 use self::plan::plan;
-use super::{
-    Netns, NetnsError,
-    netlink::{Malformed, Message, NetlinkError, Request, Socket, messages},
-};
+use super::netlink::{Malformed, Message, NetlinkError, Request, Socket, messages};
 
 mod encode;
 mod plan;
 #[cfg(test)]
 mod tests;
 
-/// The capture could not be put in place, taken away or looked at.
+/// The capture could not be put in place, taken away or looked at: the kernel refused, or does not have what it
+/// takes (`nf_tables`, `nft_nat`; Linux 5.2).
 #[derive(Debug, thiserror::Error)]
-pub enum NftablesError {
-    /// The namespace could not be entered.
-    #[error(transparent)]
-    Netns(#[from] NetnsError),
-    /// The kernel refused, or does not have what it takes (`nf_tables`, `nft_nat`; Linux 5.2).
-    #[error("{action} the table inet weir")]
-    Netlink {
-        /// What was being done.
-        action: &'static str,
-        /// What the kernel said.
-        #[source]
-        source: NetlinkError,
-    },
+#[error("{action} the table inet weir")]
+pub struct NftablesError {
+    action: &'static str,
+    /// What the kernel said.
+    source: NetlinkError,
+}
+
+impl NftablesError {
+    const fn when(action: &'static str) -> impl FnOnce(NetlinkError) -> Self {
+        move |source| Self { action, source }
+    }
 }
 
 /// Where a pod's questions go.
@@ -67,25 +65,19 @@ impl DnsCapture {
 ///
 /// # Errors
 ///
-/// When the namespace cannot be entered or the kernel refuses; then nothing has changed.
-pub fn install(netns: &Netns, capture: &DnsCapture) -> Result<(), NftablesError> {
-    let rules = plan(capture);
-    netns
-        .enter(|| execute(&encode::replace(&rules)))?
-        .map(drop)
-        .map_err(|source| NftablesError::Netlink { action: "installing", source })
+/// When the kernel refuses; then nothing has changed.
+pub fn install(capture: &DnsCapture) -> Result<(), NftablesError> {
+    let replaced = execute(&encode::replace(&plan(capture)));
+    replaced.map(drop).map_err(NftablesError::when("installing"))
 }
 
 /// Takes the capture away, if it is there.
 ///
 /// # Errors
 ///
-/// When the namespace cannot be entered or the kernel refuses.
-pub fn remove(netns: &Netns) -> Result<(), NftablesError> {
-    netns
-        .enter(|| execute(&encode::remove()))?
-        .map(drop)
-        .map_err(|source| NftablesError::Netlink { action: "removing", source })
+/// When the kernel refuses.
+pub fn remove() -> Result<(), NftablesError> {
+    execute(&encode::remove()).map(drop).map_err(NftablesError::when("removing"))
 }
 
 /// Whether exactly this capture is in place. A job that changes rules and keeps their comments deceives
@@ -93,22 +85,23 @@ pub fn remove(netns: &Netns) -> Result<(), NftablesError> {
 ///
 /// # Errors
 ///
-/// When the namespace cannot be entered or the kernel refuses.
-pub fn is_installed(netns: &Netns, capture: &DnsCapture) -> Result<bool, NftablesError> {
+/// When the kernel refuses.
+pub fn is_installed(capture: &DnsCapture) -> Result<bool, NftablesError> {
     let wanted: Vec<_> =
         plan(capture).iter().map(|rule| (rule.chain.name().to_owned(), rule.to_string())).collect();
-    let found = netns.enter(|| {
-        let mut socket = Socket::netfilter()?;
-        let table = encode::TABLE.to_bytes_with_nul();
-        let request = Request::new(GET_RULE, &[INET, 0, 0, 0]).attribute(NFTA_RULE_TABLE, table)?;
-        match socket.dump(&request, read_rule) {
-            // From Linux 6.2 on a table that is not there is an error; before, it has no rules.
-            Err(error) if error.refusal() == Some(libc::ENOENT) => Ok(Vec::new()),
-            other => other,
-        }
-    })?;
-    let found = found.map_err(|source| NftablesError::Netlink { action: "reading", source })?;
-    Ok(found == wanted)
+    Ok(rules().map_err(NftablesError::when("reading"))? == wanted)
+}
+
+/// Chain and comment of each rule of the table.
+fn rules() -> Result<Vec<(String, String)>, NetlinkError> {
+    let mut socket = Socket::netfilter()?;
+    let table = encode::TABLE.to_bytes_with_nul();
+    let request = Request::new(GET_RULE, &[INET, 0, 0, 0]).attribute(NFTA_RULE_TABLE, table)?;
+    match socket.dump(&request, read_rule) {
+        // From Linux 6.2 on a table that is not there is an error; before, it has no rules.
+        Err(error) if error.refusal() == Some(libc::ENOENT) => Ok(Vec::new()),
+        other => other,
+    }
 }
 
 /// `NFPROTO_INET`.

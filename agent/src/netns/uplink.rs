@@ -196,14 +196,14 @@ pub fn own_addresses() -> Result<BTreeSet<IpAddr>, UplinkError> {
 }
 
 impl HostSide {
-    /// The same links with the addresses that they have now.
+    /// The same links with the addresses that they have now. To be called in the pod's namespace.
     ///
     /// # Errors
     ///
-    /// When `netns` cannot be read.
-    pub fn with_addresses_of(self, netns: &Netns) -> Result<Self, UplinkError> {
-        let addresses = netns.enter(|| addresses(&mut Socket::route()?))??;
-        Ok(Self { addresses, ..self })
+    /// When the kernel cannot be asked.
+    pub fn read_addresses(&mut self) -> Result<(), UplinkError> {
+        self.addresses = addresses(&mut Socket::route()?)?;
+        Ok(())
     }
 
     /// Whether the pod had a link of this index.

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddrV4, SocketAddrV6},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -90,7 +90,7 @@ impl Enforcer {
             Some(prepared) => prepared,
             None => self.close(sandbox)?,
         };
-        let (place, changes) = match prepared.place.take() {
+        let (mut place, changes) = match prepared.place.take() {
             Some((place, changes)) => (Some(place.now(sandbox, &changes)?), Some(changes)),
             None => (Place::of(sandbox)?, None),
         };
@@ -98,12 +98,10 @@ impl Enforcer {
         self.guard(place.as_ref(), &mut prepared, &folder)?;
         let Prepared { slot, left, attachment, wires, .. } = prepared;
         let port = left.as_ref().map_or(0, |state| state.listener_port);
-        let (listener, address) = Self::listen(place.as_ref(), port)?;
-        let capture = place.as_ref().map(|place| capture(place, address));
-        if let (Some(place), Some(capture)) = (&place, &capture) {
-            nftables::install(&place.netns, capture)?;
-        }
-
+        let (listener, address) = match &mut place {
+            Some(place) => place.listen(port)?,
+            None => listen_on_loopback()?,
+        };
         let recorder = self.recorder(sandbox, scope).with_containers(containers);
         let journal = Journal::open(&journal_path)
             .map_err(EnforceError::system("opening the pod's journal"))?;
@@ -156,35 +154,6 @@ impl Enforcer {
         Ok(enforced)
     }
 
-    /// Opens the pod's DNS sockets, on the port that they had before.
-    fn listen(
-        place: Option<&Place>,
-        port: u16,
-    ) -> Result<(Listener, ListenerAddress), EnforceError> {
-        let Some(Place { netns, host_side }) = place else {
-            let listener = Listener::bind_loopback()
-                .map_err(EnforceError::system("opening DNS sockets on loopback"))?;
-            let address = ListenerAddress {
-                v4: std::net::Ipv4Addr::LOCALHOST,
-                v6: listener.has_v6().then_some(std::net::Ipv6Addr::LOCALHOST),
-                port: listener.port(),
-                reach: Reach::Machine,
-            };
-            return Ok((listener, address));
-        };
-        let addresses = host_side.uplink_addresses();
-        let entrances = host_side.entrances();
-        let listener = listener::open(netns, addresses, port, &entrances)?;
-        let address = ListenerAddress {
-            // Without IPv4 no query over it can leave, and none needs an answer.
-            v4: addresses.v4.unwrap_or(std::net::Ipv4Addr::LOCALHOST),
-            v6: addresses.v6,
-            port: listener.port(),
-            reach: Reach::Pod,
-        };
-        Ok((listener, address))
-    }
-
     /// That the second layer sees whatever leaves the pod, where the configuration wants that.
     fn require_veth(&self, place: Option<&Place>) -> Result<(), EnforceError> {
         match place.map(|place| place.host_side.require_veth()) {
@@ -219,13 +188,47 @@ impl Enforcer {
     }
 }
 
-fn capture(place: &Place, listener: ListenerAddress) -> DnsCapture {
-    let addresses = place.host_side.uplink_addresses();
-    DnsCapture {
-        v4: addresses.v4.map(|v4| SocketAddrV4::new(v4, listener.port)),
-        v6: addresses.v6.map(|v6| SocketAddrV6::new(v6, listener.port, 0, 0)),
-        entrances: place.host_side.entrances(),
+impl Place {
+    /// Opens the pod's DNS sockets at the addresses that it has now, on the port that they had before, and has all
+    /// its questions go there.
+    ///
+    /// The pod's namespace is entered once for all of it: each time takes two switches of threads, which may wait
+    /// for others in a burst of pod starts.
+    fn listen(&mut self, port: u16) -> Result<(Listener, ListenerAddress), EnforceError> {
+        let Self { netns, host_side } = self;
+        netns.enter(|| {
+            host_side.read_addresses()?;
+            let (addresses, entrances) = (host_side.uplink_addresses(), host_side.entrances());
+            let listener = listener::open(addresses, port, &entrances)?;
+            let port = listener.port();
+            nftables::install(&DnsCapture {
+                v4: addresses.v4.map(|v4| SocketAddrV4::new(v4, port)),
+                v6: addresses.v6.map(|v6| SocketAddrV6::new(v6, port, 0, 0)),
+                entrances,
+            })?;
+            let address = ListenerAddress {
+                // Without IPv4 no query over it can leave, and none needs an answer.
+                v4: addresses.v4.unwrap_or(Ipv4Addr::LOCALHOST),
+                v6: addresses.v6,
+                port,
+                reach: Reach::Pod,
+            };
+            Ok((listener, address))
+        })?
     }
+}
+
+/// Opens the DNS sockets of a pod that has the node's network.
+fn listen_on_loopback() -> Result<(Listener, ListenerAddress), EnforceError> {
+    let listener = Listener::bind_loopback()
+        .map_err(EnforceError::system("opening DNS sockets on loopback"))?;
+    let address = ListenerAddress {
+        v4: Ipv4Addr::LOCALHOST,
+        v6: listener.has_v6().then_some(Ipv6Addr::LOCALHOST),
+        port: listener.port(),
+        reach: Reach::Machine,
+    };
+    Ok((listener, address))
 }
 
 impl Enforced {

@@ -60,15 +60,14 @@ impl Place {
         }
     }
 
-    /// The network as it is now.
+    /// The network with the links that it has now; its addresses may be those of before.
     pub(super) fn now(
         self,
         sandbox: &Sandbox,
         changes: &AddressChanges,
     ) -> Result<Self, EnforceError> {
         if changes::links_are_those_of(changes, &self.host_side) {
-            let host_side = self.host_side.with_addresses_of(&self.netns)?;
-            return Ok(Self { host_side, ..self });
+            return Ok(self);
         }
         Ok(Self::of(sandbox)?.unwrap_or(self))
     }
