@@ -13,6 +13,7 @@ mod cgroup;
 mod change;
 mod client;
 mod container;
+mod event;
 mod id;
 mod known;
 mod metadata;

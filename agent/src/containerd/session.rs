@@ -5,26 +5,24 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
-use containerd_client::events::{
-    ContainerCreate, ContainerDelete, ContainerUpdate, TaskCreate, TaskDelete, TaskExit, TaskStart,
-};
 use containerd_client::services::v1::Container as Record;
 use containerd_client::types::Envelope;
 use containerd_client::types::v1::{Process, Status};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::arrivals::{Answer, Arrivals};
+use super::arrivals::{Answer, Arrival, Arrivals};
 use super::change::{Change, Listing, Unreadable};
 use super::client::{Client, ClientError};
 use super::container::Container;
+use super::event::{Event, What};
 use super::id::{ContainerId, SandboxId};
 use super::known::{Ended, Known};
 use super::sandbox::Sandbox;
 use super::state::{ContainerdState, Phase};
-use super::stream::{PROBE, decode, next, subscribe};
+use super::stream::{PROBE, next, subscribe};
 use super::watch::WatchSettings;
 
 /// The label by which the CRI plug-in tells sandboxes from containers.
@@ -65,13 +63,13 @@ pub(super) async fn follow(
     state.send_modify(|state| state.enter(Phase::Listing));
 
     let (known, created) = (Known::default(), HashMap::new());
-    let mut arrivals = Arrivals::new(client.clone());
+    let mut arrivals = Arrivals::default();
     let mut session = Session { client, changes, known, created };
     let listing = session.list().await?;
     session.send(Change::Relisted(listing)).await?;
     state.send_modify(|state| state.enter(Phase::Following));
     for envelope in early {
-        session.take(envelope, None).await?;
+        session.expect(&envelope, &mut arrivals)?;
     }
 
     let mut probed = false;
@@ -80,11 +78,9 @@ pub(super) async fn follow(
         // Events first: while they come the stream lives, however late they are read.
         tokio::select! {
             biased;
-            (envelope, record) = arrivals.next() => session.take(envelope, record).await?,
+            arrival = arrivals.next() => session.take(arrival).await?,
             envelope = next(&mut stream), if arrivals.has_room() => {
-                let envelope = envelope?;
-                let wanted = told_of(&envelope)?;
-                arrivals.push(envelope, wanted);
+                session.expect(&envelope?, &mut arrivals)?;
                 (probed, deadline) = (false, Instant::now() + settings.silence);
             }
             () = sleep_until(deadline) => {
@@ -96,15 +92,6 @@ pub(super) async fn follow(
             }
         }
     }
-}
-
-/// Whose record an event makes worth asking for.
-fn told_of(envelope: &Envelope) -> Result<Option<String>, SessionError> {
-    Ok(match envelope.topic.as_str() {
-        "/containers/create" => Some(decode::<ContainerCreate>(envelope)?.id),
-        "/containers/update" => Some(decode::<ContainerUpdate>(envelope)?.id),
-        _ => None,
-    })
 }
 
 /// What is known over one connection.
@@ -154,60 +141,63 @@ impl Session<'_> {
         Ok(listing)
     }
 
-    async fn take(
-        &mut self,
-        envelope: Envelope,
-        record: Option<Answer>,
-    ) -> Result<(), SessionError> {
-        match envelope.topic.as_str() {
-            "/containers/create" => {
-                let ContainerCreate { id, .. } = decode(&envelope)?;
-                self.created(&id, record).await
+    /// Has an event wait for the record that it makes worth asking for.
+    fn expect(&self, envelope: &Envelope, arrivals: &mut Arrivals) -> Result<(), SessionError> {
+        let Some(event) = Event::read(envelope)? else { return Ok(()) };
+        let wants = match event.what {
+            What::Created | What::Updated => true,
+            What::Started { pid } => {
+                !self.known.is_old(&event.id, pid)
+                    && !matches!(self.created.get(&event.id), Some(Some(_)))
             }
-            "/containers/update" => {
-                let ContainerUpdate { id, .. } = decode(&envelope)?;
-                self.completed(&id, record).await
+            What::Starting | What::Ended { .. } | What::Deleted => false,
+        };
+        let asked = wants.then(|| {
+            let (client, id) = (self.client.clone(), event.id.clone());
+            tokio::spawn(async move { client.container(&id).await })
+        });
+        arrivals.push(event, asked);
+        Ok(())
+    }
+
+    async fn take(&mut self, arrival: Arrival) -> Result<(), SessionError> {
+        let Arrival { event: Event { id, what }, received, record } = arrival;
+        match what {
+            What::Created => self.created(&id, received, record).await,
+            What::Updated => self.completed(&id, received, record).await,
+            What::Starting => self.about_to_start(&id, received).await,
+            What::Started { pid } => self.started(&id, pid, received, record).await,
+            What::Ended { pid } => {
+                let ended = self.known.end(&id, pid);
+                self.tell_ends(ended).await
             }
-            "/tasks/create" => {
-                let TaskCreate { container_id, .. } = decode(&envelope)?;
-                self.about_to_start(&container_id).await
-            }
-            "/containers/delete" => {
-                let ContainerDelete { id } = decode(&envelope)?;
+            What::Deleted => {
                 let idle = self.created.remove(&id).map(|_| Ended::Sandbox(id.clone()));
                 let ended = self.known.delete(&id).or(idle);
                 self.tell_ends(ended).await
             }
-            "/tasks/start" => {
-                let TaskStart { container_id, pid } = decode(&envelope)?;
-                self.started(&container_id, pid).await
-            }
-            "/tasks/exit" => {
-                let exit: TaskExit = decode(&envelope)?;
-                // Processes that were put into the container end under ids of their own.
-                if exit.id != exit.container_id {
-                    return Ok(());
-                }
-                self.ended(&exit.container_id, exit.pid).await
-            }
-            "/tasks/delete" => {
-                let delete: TaskDelete = decode(&envelope)?;
-                if !delete.id.is_empty() && delete.id != delete.container_id {
-                    return Ok(());
-                }
-                self.ended(&delete.container_id, delete.pid).await
-            }
-            _ => Ok(()),
         }
     }
 
-    async fn created(&mut self, id: &str, record: Option<Answer>) -> Result<(), SessionError> {
-        let received = std::time::Instant::now();
-        let record = match record {
-            Some(record) => record?,
+    /// What is stored of a container, if it was not asked for before.
+    async fn record(
+        &self,
+        id: &str,
+        asked: Option<Answer>,
+    ) -> Result<Option<Record>, SessionError> {
+        Ok(match asked {
+            Some(answer) => answer?,
             None => self.client.container(id).await?,
-        };
-        let Some(record) = record else { return Ok(()) };
+        })
+    }
+
+    async fn created(
+        &mut self,
+        id: &str,
+        received: StdInstant,
+        record: Option<Answer>,
+    ) -> Result<(), SessionError> {
+        let Some(record) = self.record(id, record).await? else { return Ok(()) };
         match kind(&record) {
             Some(Kind::Sandbox) => {
                 let Ok(sandbox) = Sandbox::read_created(&record) else {
@@ -231,23 +221,33 @@ impl Session<'_> {
     }
 
     /// More is stored of a sandbox, perhaps now all that is needed.
-    async fn completed(&mut self, id: &str, record: Option<Answer>) -> Result<(), SessionError> {
+    async fn completed(
+        &mut self,
+        id: &str,
+        received: StdInstant,
+        record: Option<Answer>,
+    ) -> Result<(), SessionError> {
         match self.created.get(id) {
-            Some(None) => self.created(id, record).await,
+            Some(None) => self.created(id, received, record).await,
             Some(Some(_)) | None => Ok(()),
         }
     }
 
     /// containerd makes the task of a sandbox when CNI is done.
-    async fn about_to_start(&mut self, id: &str) -> Result<(), SessionError> {
-        self.completed(id, None).await?;
+    async fn about_to_start(&mut self, id: &str, received: StdInstant) -> Result<(), SessionError> {
+        self.completed(id, received, None).await?;
         let Some(Some(sandbox)) = self.created.get(id) else { return Ok(()) };
         let ready = Change::Ready(sandbox.id.clone());
         self.send(ready).await
     }
 
-    async fn started(&mut self, id: &str, pid: u32) -> Result<(), SessionError> {
-        let received = std::time::Instant::now();
+    async fn started(
+        &mut self,
+        id: &str,
+        pid: u32,
+        received: StdInstant,
+        record: Option<Answer>,
+    ) -> Result<(), SessionError> {
         if self.known.is_old(id, pid) {
             return Ok(());
         }
@@ -256,7 +256,7 @@ impl Session<'_> {
             return self.send(started(Ok(Sandbox { pid, ..created }), received)).await;
         }
         // Nothing is stored of a container that is gone by now; its end follows.
-        let Some(record) = self.client.container(id).await? else { return Ok(()) };
+        let Some(record) = self.record(id, record).await? else { return Ok(()) };
         match kind(&record) {
             Some(Kind::Sandbox) => {
                 let sandbox = self.sandbox(&record, pid);
@@ -285,7 +285,7 @@ impl Session<'_> {
         &mut self,
         id: &SandboxId,
         pid: u32,
-        received: std::time::Instant,
+        received: StdInstant,
     ) -> Result<(), SessionError> {
         if self.known.has_sandbox(id) {
             return Ok(());
@@ -304,11 +304,6 @@ impl Session<'_> {
             Err(error) if error.is_refusal() => Ok(Some(0)),
             answer => Ok(answer?.as_ref().and_then(running)),
         }
-    }
-
-    async fn ended(&mut self, id: &str, pid: u32) -> Result<(), SessionError> {
-        let ended = self.known.end(id, pid);
-        self.tell_ends(ended).await
     }
 
     async fn tell_ends(
@@ -350,7 +345,7 @@ impl Session<'_> {
     }
 }
 
-fn started(sandbox: Result<Sandbox, Unreadable>, received: std::time::Instant) -> Change {
+fn started(sandbox: Result<Sandbox, Unreadable>, received: StdInstant) -> Change {
     match sandbox {
         Ok(sandbox) => Change::Started { sandbox: Box::new(sandbox), received },
         Err(unreadable) => Change::Unreadable(unreadable),

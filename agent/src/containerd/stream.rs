@@ -12,6 +12,7 @@ use tokio::time::{interval, timeout};
 use tonic::Streaming;
 
 use super::client::{Client, failed};
+use super::event::payload;
 use super::session::SessionError;
 
 /// The topic of weir's own events.
@@ -58,14 +59,4 @@ pub(super) async fn subscribe(
 pub(super) async fn next(stream: &mut Streaming<Envelope>) -> Result<Envelope, SessionError> {
     let envelope = stream.message().await.map_err(|status| failed("its events", status))?;
     envelope.ok_or(SessionError::Closed)
-}
-
-/// An event's bytes. containerd's type URLs have no slash, and the topic says the type as well.
-fn payload(envelope: &Envelope) -> &[u8] {
-    envelope.event.as_ref().map_or(&[], |event| event.value.as_slice())
-}
-
-pub(super) fn decode<M: prost::Message + Default>(envelope: &Envelope) -> Result<M, SessionError> {
-    M::decode(payload(envelope))
-        .map_err(|source| SessionError::Event { topic: envelope.topic.clone(), source })
 }
