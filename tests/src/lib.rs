@@ -20,6 +20,7 @@ pub mod node;
 mod packages;
 pub mod profile;
 pub mod programs;
+pub mod relay;
 pub mod sink;
 pub mod skip;
 pub mod traces;

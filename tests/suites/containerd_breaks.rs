@@ -7,9 +7,13 @@ use nix::unistd::Pid;
 use weir_tests::agent::Agent;
 use weir_tests::jobs::{Jobs, LIMIT, passes, silent};
 use weir_tests::node::PodSpec;
+use weir_tests::relay::Relay;
 use weir_tests::traces;
 
 const FILES: &str = "files.example.com";
+
+/// Where the agent is told that containerd is.
+const RELAY: &str = "/run/node/relay.sock";
 
 const GONE: &str = "phase=\"gone\"";
 const FOLLOWED_AGAIN: &str = "reconciled";
@@ -133,4 +137,48 @@ fn an_agent_waits_for_a_containerd_that_is_not_there_yet() -> Result<()> {
     agent.stop()?;
     silent(&watch)?;
     traces::none(&jobs.node)
+}
+
+#[test]
+fn a_pod_whose_network_is_being_made_when_the_stream_breaks_stays_closed() -> Result<()> {
+    let jobs = Jobs::new()?;
+    let relay = Relay::open(&jobs.node.path(RELAY), &jobs.node.socket())?;
+    let spec = Jobs::allowing(&[FILES]).config(&format!("containerd: {{ socket: {RELAY} }}"));
+    let agent = spec.start(&jobs.node)?;
+    let watch = jobs.watch_attacker()?;
+    let held = jobs.node.hold_addresses()?;
+    let late = std::thread::scope(|scope| {
+        let late = scope.spawn(|| jobs.pod(PodSpec::new("late")));
+        let kept = kept_over_a_break(&jobs, &agent, &relay);
+        // Before anything can fail: the thread waits for it.
+        drop(held);
+        let late = late.join().map_err(|_panic| anyhow::anyhow!("the pod's thread panicked"))?;
+        kept.map(|()| late)
+    })??;
+    agent.wait_for("enforced sandbox")?;
+    let asks = late.start(jobs.asking(FILES))?;
+    let flood = late.start(jobs.flood(Some(2)))?;
+    ensure!(flood.wait(LIMIT)? == 0, "{}", flood.logs()?);
+    jobs.answered(&asks)?;
+    late.remove()?;
+    agent.wait_for(GONE)?;
+    agent.stop()?;
+    silent(&watch)?;
+    traces::none(&jobs.node)
+}
+
+/// Cuts the stream once a pod is prepared; it must be so still when all has been listed again.
+fn kept_over_a_break(jobs: &Jobs, agent: &Agent, relay: &Relay) -> Result<()> {
+    agent.wait_for("phase=\"prepared\"")?;
+    let layout = traces::layout(&jobs.node)?;
+    let before = traces::pinned(&jobs.node, &layout)?;
+    ensure!(before.len() == 1, "{before:?}");
+    relay.cut();
+    agent.wait_for(FOLLOWED_AGAIN)?;
+    // A pod that comes and goes: whatever the listing began has ended.
+    jobs.refused_flood(PodSpec { host_network: true, ..PodSpec::new("next") })?;
+    agent.wait_for(GONE)?;
+    let after = traces::pinned(&jobs.node, &layout)?;
+    ensure!(after == before, "pins before: {before:?}, after: {after:?}");
+    Ok(())
 }

@@ -80,8 +80,10 @@ pub struct PodStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PodState {
-    /// Its sandbox has started.
+    /// containerd has told of its sandbox.
     Seen,
+    /// Its hooks are attached as far as its network is there, which is being made; it is closed.
+    Prepared,
     /// Hooks are being attached.
     Attaching,
     /// Every hook that is required is attached and the profile is in force.
@@ -98,6 +100,7 @@ impl PodState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Seen => "seen",
+            Self::Prepared => "prepared",
             Self::Attaching => "attaching",
             Self::Enforcing => "enforcing",
             Self::Failed => "failed",

@@ -250,8 +250,11 @@ impl Agent {
     fn prepared(&mut self, id: &SandboxId, result: Result<Prepared, EnforceError>) {
         let Some(known) = self.pods.get_mut(id) else { return };
         let Stage::Preparing { ended, .. } = known.stage else { return };
-        if let Err(error) = &result {
-            tracing::debug!(sandbox = %id, error = %chain(error), "not prepared");
+        match &result {
+            Ok(_) => self.roster.enter(&known.sandbox, Phase::Prepared, None),
+            Err(error) => {
+                tracing::debug!(sandbox = %id, error = %chain(error), "not prepared");
+            }
         }
         known.stage = Stage::Prepared(result.ok().map(Box::new));
         if ended {

@@ -21,6 +21,8 @@ use crate::{
 pub(super) enum Phase {
     /// containerd has told of it.
     Seen,
+    /// Its hooks are in place as far as its network is there; it is closed.
+    Prepared,
     /// Its hooks are being put in place; it is closed.
     Attaching,
     /// An attempt failed: it is closed, and there will be another.
@@ -33,12 +35,13 @@ pub(super) enum Phase {
     Gone,
 }
 
-const PHASES: usize = 6;
+const PHASES: usize = 7;
 
 impl Phase {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Seen => "seen",
+            Self::Prepared => "prepared",
             Self::Attaching => "attaching",
             Self::Failed => "failed",
             Self::Enforcing => "enforcing",
@@ -51,6 +54,7 @@ impl Phase {
     const fn told(self) -> Option<PodState> {
         match self {
             Self::Seen => Some(PodState::Seen),
+            Self::Prepared => Some(PodState::Prepared),
             Self::Attaching => Some(PodState::Attaching),
             Self::Failed => Some(PodState::Failed),
             Self::Enforcing => Some(PodState::Enforcing),

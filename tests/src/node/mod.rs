@@ -30,7 +30,7 @@ pub use self::containerd::{Containerd, Series};
 use self::cri::Cri;
 pub use self::docker::{Daemon, Docker, Placement};
 pub use self::image::Image;
-pub use self::network::Cni;
+pub use self::network::{Cni, HeldAddresses};
 pub use self::pod::{CgroupNames, Pod, PodSpec};
 use self::view::View;
 use crate::exec::{self, DEFAULT_LIMIT};
@@ -153,6 +153,11 @@ impl Node {
         let output = exec::run(ctr, DEFAULT_LIMIT)?;
         ensure!(output.code == 0, "importing {}: {}", image.reference(), output.describe());
         self.inner.cri.wait_for_image(image.reference())
+    }
+
+    /// Lets no pod have an address until what this returns is dropped.
+    pub fn hold_addresses(&self) -> Result<HeldAddresses> {
+        network::hold_addresses(&self.inner.view)
     }
 
     /// Runs the sandbox of a pod, without containers.
