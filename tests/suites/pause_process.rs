@@ -92,3 +92,32 @@ fn an_agent_that_comes_after_the_pause_process_died_takes_the_pod_over() -> Resu
     end(&jobs, agent, pod, &containers)?;
     silent(&watch)
 }
+
+#[test]
+fn a_container_that_starts_when_all_others_of_its_pod_have_ended_is_held() -> Result<()> {
+    let jobs = Jobs::new()?;
+    let agent = Jobs::allowing(&[FILES]).start(&jobs.node)?;
+    let watch = jobs.watch_attacker()?;
+    let pod = jobs.pod(PodSpec::new("job"))?;
+    let sleeps = pod.start(jobs.sleeper())?;
+    let flood = pod.create(jobs.flood(None))?;
+    // Its process is there, and not yet told of as started.
+    flood.make_task()?;
+    kill_pause(&pod)?;
+    sleeps.stop(0)?;
+    another(&jobs, &agent)?;
+    kept(&jobs, &pod)?;
+    flood.begin()?;
+    another(&jobs, &agent)?;
+    kept(&jobs, &pod)?;
+    silent(&watch)?;
+    // With it the pod is gone.
+    flood.end_task()?;
+    agent.wait_for(GONE)?;
+    let left = traces::of_weir(&jobs.node)?;
+    ensure!(left.is_empty(), "left over: {left:?}");
+    pod.remove()?;
+    agent.stop()?;
+    silent(&watch)?;
+    traces::none(&jobs.node)
+}

@@ -185,7 +185,7 @@ impl Agent {
         };
         self.bundle = bundle;
         for known in self.pods.values() {
-            if let Stage::Enforcing(enforced) = &known.stage {
+            if let Stage::Enforcing(enforced) | Stage::Lingering(enforced) = &known.stage {
                 enforced.replace(&self.bundle.profile_for(&known.sandbox));
             }
         }
@@ -200,9 +200,11 @@ impl Agent {
         let half_done = |known: &Known| match known.stage {
             Stage::Attaching { failures, .. } => failures == 0,
             Stage::Draining => true,
-            Stage::Waiting | Stage::Preparing { .. } | Stage::Prepared(_) | Stage::Enforcing(_) => {
-                false
-            }
+            Stage::Waiting
+            | Stage::Preparing { .. }
+            | Stage::Prepared(_)
+            | Stage::Enforcing(_)
+            | Stage::Lingering(_) => false,
         };
         while self.pods.values().any(half_done) {
             match finished.recv().await {

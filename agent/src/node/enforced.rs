@@ -22,6 +22,7 @@ use crate::{
     pod::{EnforcedPod, Surroundings},
     policy::Profile,
     resolver::Server,
+    system::cgroup,
 };
 
 /// How long the end of a pod waits for its events: they come at once, unless the agent cannot read.
@@ -118,6 +119,24 @@ impl Enforced {
             guarded.surroundings = surroundings;
         }
         Ok(())
+    }
+
+    /// Whether a process is left in its cgroup: one that containerd does not tell of, or a container that is about
+    /// to start.
+    pub(super) fn is_populated(&self) -> bool {
+        // What cannot be told must not keep what is gone.
+        cgroup::is_populated(&self.cgroup).unwrap_or(false)
+    }
+
+    /// Waits until no process is left in its cgroup.
+    pub(super) async fn emptied(&self) {
+        tracing::info!(
+            sandbox = %self.sandbox.id,
+            "a pod has ended and left processes: it is enforced until they end"
+        );
+        if let Err(error) = cgroup::emptied(&self.cgroup).await {
+            tracing::warn!(sandbox = %self.sandbox.id, %error, "a pod's processes cannot be watched");
+        }
     }
 
     /// Takes everything away, now that the pod has ended, and tells what it did.

@@ -24,7 +24,7 @@ pub(super) struct Known {
     pub(super) ready: bool,
     /// When it was told that its pause process runs.
     pub(super) started: Option<Instant>,
-    /// It started while it was being cleared away: a listing does not hold what has not started.
+    /// It started, or one of its containers did, while it was being cleared away.
     pub(super) returned: bool,
     pub(super) containers: Arc<Containers>,
 }
@@ -64,6 +64,8 @@ pub(super) enum Stage {
     },
     /// Enforced.
     Enforcing(Arc<Enforced>),
+    /// Enforced, although it has ended by what containerd tells: something is left in its cgroup.
+    Lingering(Arc<Enforced>),
     /// Ended; being cleared away.
     Draining,
 }

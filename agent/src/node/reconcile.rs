@@ -33,6 +33,8 @@ pub(super) enum Done {
     Prepared(SandboxId, Box<Result<Prepared, EnforceError>>),
     Enforced(SandboxId, Result<Arc<Enforced>, EnforceError>, Duration),
     Again(SandboxId),
+    /// Nothing is left in the cgroup of a pod that has ended, or that cannot be told.
+    Emptied(SandboxId),
     Released(SandboxId),
 }
 
@@ -112,10 +114,13 @@ impl Agent {
     /// A sandbox that is known has started.
     fn start(&mut self, id: &SandboxId, received: Instant) {
         let Some(known) = self.pods.get_mut(id) else { return };
+        known.returned |= known.is_ending();
+        if let Stage::Lingering(enforced) = &known.stage {
+            known.stage = Stage::Enforcing(Arc::clone(enforced));
+        }
         if known.started.replace(received).is_some() {
             return;
         }
-        known.returned = known.is_ending();
         if let Stage::Enforcing(_) = known.stage {
             waited(id, Duration::ZERO);
         }
@@ -129,7 +134,11 @@ impl Agent {
         match &known.stage {
             Stage::Preparing { hurry, .. } => hurry.notify_one(),
             Stage::Prepared(_) => self.attach(id, received),
-            Stage::Waiting | Stage::Attaching { .. } | Stage::Enforcing(_) | Stage::Draining => {}
+            Stage::Waiting
+            | Stage::Attaching { .. }
+            | Stage::Enforcing(_)
+            | Stage::Lingering(_)
+            | Stage::Draining => {}
         }
     }
 
@@ -151,7 +160,8 @@ impl Agent {
     fn take_on(&mut self, sandbox: Sandbox, received: Instant, started: bool) {
         self.roster.enter(&sandbox, Phase::Seen, None);
         let id = sandbox.id.clone();
-        let has_last = self.pods.values().any(|other| other.sandbox.cgroup == sandbox.cgroup);
+        let last = self.pods.iter().find(|(_, other)| other.sandbox.cgroup == sandbox.cgroup);
+        let last = last.map(|(id, _)| id.clone());
         let known = Known {
             sandbox,
             stage: Stage::Waiting,
@@ -161,8 +171,10 @@ impl Agent {
             containers: Arc::default(),
         };
         self.pods.insert(id.clone(), known);
-        if !has_last {
-            self.begin(&id, received);
+        match last {
+            // Processes of the new sandbox would keep it for ever.
+            Some(last) => self.drain_lingering(&last),
+            None => self.begin(&id, received),
         }
     }
 
@@ -233,6 +245,7 @@ impl Agent {
                 Some(Stage::Attaching { .. }) => self.attach(&id, Instant::now()),
                 _ => {}
             },
+            Done::Emptied(id) => self.emptied(&id),
             Done::Released(id) => {
                 if let Some(known) = self.pods.remove(&id) {
                     self.roster.enter(&known.sandbox, Phase::Gone, None);
@@ -317,7 +330,7 @@ impl Agent {
         let Some(known) = self.pods.get_mut(id) else { return };
         match &mut known.stage {
             Stage::Attaching { ended, .. } => *ended = true,
-            Stage::Draining => {}
+            Stage::Lingering(_) | Stage::Draining => {}
             Stage::Preparing { hurry, ended } => {
                 *ended = true;
                 hurry.notify_one();
@@ -330,16 +343,42 @@ impl Agent {
             }
             Stage::Enforcing(enforced) => {
                 let pod = Arc::clone(enforced);
-                known.stage = Stage::Draining;
-                self.roster.enter(&known.sandbox, Phase::Draining, Some(&pod));
-                let (shared, done) = (Arc::clone(&self.enforcer), self.done.clone());
-                let id = id.clone();
-                tokio::task::spawn_blocking(move || {
-                    pod.release(&shared.pods_by_slot);
-                    let _ended = done.send(Done::Released(id));
-                });
+                known.stage = Stage::Lingering(Arc::clone(enforced));
+                if pod.is_populated() {
+                    let (done, id) = (self.done.clone(), id.clone());
+                    tokio::spawn(async move {
+                        pod.emptied().await;
+                        let _ended = done.send(Done::Emptied(id));
+                    });
+                } else {
+                    self.drain_lingering(id);
+                }
             }
         }
+    }
+
+    /// The last process of a pod that had ended has ended, unless the pod has come back and ended again.
+    fn emptied(&mut self, id: &SandboxId) {
+        match self.pods.get(id).map(|known| &known.stage) {
+            Some(Stage::Lingering(enforced)) if !enforced.is_populated() => {
+                self.drain_lingering(id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes away what a pod that has ended is enforced by.
+    fn drain_lingering(&mut self, id: &SandboxId) {
+        let Some(known) = self.pods.get_mut(id) else { return };
+        let Stage::Lingering(enforced) = &known.stage else { return };
+        let pod = Arc::clone(enforced);
+        known.stage = Stage::Draining;
+        self.roster.enter(&known.sandbox, Phase::Draining, Some(&pod));
+        let (shared, done, id) = (Arc::clone(&self.enforcer), self.done.clone(), id.clone());
+        tokio::task::spawn_blocking(move || {
+            pod.release(&shared.pods_by_slot);
+            let _ended = done.send(Done::Released(id));
+        });
     }
 
     /// Clears away what failed attempts left of a pod that has ended.

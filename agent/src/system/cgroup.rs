@@ -2,13 +2,17 @@
 
 use std::{
     fs,
-    io::{self, Read as _},
+    io::{self, Read as _, Seek as _},
     os::fd::AsFd as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::mounts;
 
@@ -98,6 +102,53 @@ fn children(cgroup: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
+/// Whether any process is left in a cgroup or below it: none is in one that is gone.
+///
+/// # Errors
+///
+/// When the cgroup's events cannot be read.
+pub fn is_populated(cgroup: &Path) -> io::Result<bool> {
+    match fs::File::open(cgroup.join(EVENTS)) {
+        Ok(mut events) => is_populated_now(&mut events),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits until no process is left in a cgroup and below it. Needs a tokio runtime.
+///
+/// # Errors
+///
+/// When the cgroup's events cannot be watched.
+pub async fn emptied(cgroup: &Path) -> io::Result<()> {
+    let events = match fs::File::open(cgroup.join(EVENTS)) {
+        Ok(events) => events,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    // SAFETY: the file is owned by the `AsyncFd` and closed only after deregistration.
+    let mut events = unsafe { AsyncFd::register_with_interest(events, Interest::PRIORITY) }?;
+    // Read before each wait: the kernel reports only what has changed since.
+    while is_populated_now(events.get_mut())? {
+        events.ready(Interest::PRIORITY).await?.clear_ready();
+    }
+    Ok(())
+}
+
+/// The file that tells whether a cgroup is populated (cgroup-v2.rst, "Un-populated Notification").
+const EVENTS: &str = "cgroup.events";
+
+fn is_populated_now(events: &mut fs::File) -> io::Result<bool> {
+    let mut text = String::new();
+    events.rewind()?;
+    match events.read_to_string(&mut text) {
+        Ok(_) => Ok(!text.contains("populated 0")),
+        // The cgroup was removed, which it can only be when it is empty.
+        Err(error) if error.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Waits until the kernel reports a change of the cgroup's `populated` state, or for so long.
 ///
 /// # Errors
@@ -105,10 +156,8 @@ fn children(cgroup: &Path) -> io::Result<Vec<PathBuf>> {
 /// When the cgroup's events cannot be watched.
 pub fn wait_for_change(cgroup: &Path, at_most: Duration) -> io::Result<()> {
     // The file must have been read once for a change of it to be reported (cgroup-v2.rst, "populated").
-    let mut events = fs::File::open(cgroup.join("cgroup.events"))?;
-    let mut text = String::new();
-    events.read_to_string(&mut text)?;
-    if text.contains("populated 0") {
+    let mut events = fs::File::open(cgroup.join(EVENTS))?;
+    if !is_populated_now(&mut events)? {
         return Ok(());
     }
     let mut watched = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];

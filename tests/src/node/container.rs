@@ -6,13 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use containerd_client::services::v1::WaitRequest;
+use containerd_client::services::v1::snapshots::MountsRequest;
+use containerd_client::services::v1::{
+    CreateTaskRequest, DeleteTaskRequest, GetContainerRequest, KillRequest, StartRequest,
+    WaitRequest,
+};
 use k8s_cri::v1::{
     Capability, ContainerConfig, ContainerMetadata, ContainerState, ContainerStatusRequest,
     ContainerStatusResponse, CreateContainerRequest, ExecSyncRequest, ImageSpec, KeyValue,
     LinuxContainerConfig, LinuxContainerSecurityContext, Mount, NamespaceMode, NamespaceOption,
     RemoveContainerRequest, StartContainerRequest, StopContainerRequest,
 };
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tonic::{Code, Request};
 
@@ -192,6 +197,44 @@ impl Container {
         Ok(())
     }
 
+    /// Makes its process, which waits in the container for [`Self::begin`]: the first half of a start, past CRI.
+    /// Its output goes nowhere.
+    pub fn make_task(&self) -> Result<()> {
+        let cri = &self.node.cri;
+        let mut containers = cri.containers()?;
+        let asked = namespaced(GetContainerRequest { id: self.id.clone() })?;
+        let answer = cri.call("asking for a container", containers.get(asked))?;
+        let stored = answer.container.context("no container")?;
+        let (snapshotter, key) = (stored.snapshotter, stored.snapshot_key);
+        let asked = namespaced(MountsRequest { snapshotter, key })?;
+        let rootfs = cri.call("asking for mounts", cri.snapshots()?.mounts(asked))?.mounts;
+        let id = self.id.clone();
+        let asked = CreateTaskRequest { container_id: id, rootfs, ..CreateTaskRequest::default() };
+        cri.call("making a task", cri.tasks()?.create(namespaced(asked)?))?;
+        Ok(())
+    }
+
+    /// Lets the process of [`Self::make_task`] run.
+    pub fn begin(&self) -> Result<()> {
+        let asked = StartRequest { container_id: self.id.clone(), exec_id: String::new() };
+        let cri = &self.node.cri;
+        cri.call("starting a task", cri.tasks()?.start(namespaced(asked)?))?;
+        Ok(())
+    }
+
+    /// Kills the process of [`Self::make_task`] and takes it away, as CRI does not know of it.
+    pub fn end_task(&self) -> Result<()> {
+        let (cri, mut tasks) = (&self.node.cri, self.node.cri.tasks()?);
+        let (id, signal) = (&self.id, Signal::SIGKILL as u32);
+        let asked = KillRequest { container_id: id.clone(), signal, ..KillRequest::default() };
+        cri.call("killing a task", tasks.kill(namespaced(asked)?))?;
+        let asked = WaitRequest { container_id: id.clone(), exec_id: String::new() };
+        cri.call("waiting for a task", tasks.wait(namespaced(asked)?))?;
+        let asked = DeleteTaskRequest { container_id: id.clone() };
+        cri.call("deleting a task", tasks.delete(namespaced(asked)?))?;
+        Ok(())
+    }
+
     /// The process it runs.
     pub fn pid(&self) -> Result<i32> {
         let status = self.status()?;
@@ -204,8 +247,7 @@ impl Container {
     pub fn wait(&self, limit: Duration) -> Result<i32> {
         let deadline = Instant::now() + limit;
         let wait = WaitRequest { container_id: self.id.clone(), exec_id: String::new() };
-        let mut wait = Request::new(wait);
-        wait.metadata_mut().insert("containerd-namespace", NAMESPACE.parse()?);
+        let wait = namespaced(wait)?;
         let mut tasks = self.node.cri.tasks()?;
         let ended = self.node.cri.attempt(limit, tasks.wait(wait));
         match ended.with_context(|| format!("{} runs on:\n{}", self.spec.name, self.described()))? {
@@ -304,4 +346,11 @@ impl Container {
     fn described(&self) -> String {
         self.logs().unwrap_or_else(|error| format!("{error:#}"))
     }
+}
+
+/// A question about what CRI has made.
+fn namespaced<T>(question: T) -> Result<Request<T>> {
+    let mut question = Request::new(question);
+    question.metadata_mut().insert("containerd-namespace", NAMESPACE.parse()?);
+    Ok(question)
 }

@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use containerd_client::services::v1::containers_client::ContainersClient;
+use containerd_client::services::v1::snapshots::snapshots_client::SnapshotsClient;
 use containerd_client::services::v1::tasks_client::TasksClient;
 use k8s_cri::v1::image_service_client::ImageServiceClient;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
@@ -89,6 +91,16 @@ impl Cri {
     /// containerd's own service of tasks.
     pub(super) fn tasks(&self) -> Result<TasksClient<Channel>> {
         Ok(TasksClient::new(self.channel()?))
+    }
+
+    /// containerd's own service of what is stored of containers.
+    pub(super) fn containers(&self) -> Result<ContainersClient<Channel>> {
+        Ok(ContainersClient::new(self.channel()?))
+    }
+
+    /// containerd's own service of root file systems.
+    pub(super) fn snapshots(&self) -> Result<SnapshotsClient<Channel>> {
+        Ok(SnapshotsClient::new(self.channel()?))
     }
 
     /// Waits until CRI knows the image: it learns of an import by an event.
