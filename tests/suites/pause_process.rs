@@ -95,6 +95,21 @@ fn an_agent_that_comes_after_the_pause_process_died_takes_the_pod_over() -> Resu
 
 #[test]
 fn a_container_that_starts_when_all_others_of_its_pod_have_ended_is_held() -> Result<()> {
+    held_when_all_others_have_ended(|_, agent| Ok(agent))
+}
+
+#[test]
+fn an_agent_that_comes_before_such_a_container_starts_holds_it() -> Result<()> {
+    held_when_all_others_have_ended(|jobs, agent| {
+        agent.kill()?;
+        Jobs::allowing(&[FILES]).start(&jobs.node)
+    })
+}
+
+/// What happens `meanwhile`, before the last container starts, changes nothing.
+fn held_when_all_others_have_ended(
+    meanwhile: impl FnOnce(&Jobs, Agent) -> Result<Agent>,
+) -> Result<()> {
     let jobs = Jobs::new()?;
     let agent = Jobs::allowing(&[FILES]).start(&jobs.node)?;
     let watch = jobs.watch_attacker()?;
@@ -105,6 +120,7 @@ fn a_container_that_starts_when_all_others_of_its_pod_have_ended_is_held() -> Re
     flood.make_task()?;
     kill_pause(&pod)?;
     sleeps.stop(0)?;
+    let agent = meanwhile(&jobs, agent)?;
     another(&jobs, &agent)?;
     kept(&jobs, &pod)?;
     flood.begin()?;

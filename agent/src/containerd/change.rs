@@ -49,9 +49,18 @@ pub struct Listing {
     /// Containers whose first process runs.
     pub containers: Vec<Container>,
     /// Sandboxes that are stored and of which nothing runs, or not yet.
-    pub idle: Vec<String>,
+    pub idle: Vec<Idle>,
     /// Sandboxes that run, or may run, and cannot be read: they are not gone.
     pub unreadable: Vec<Unreadable>,
+}
+
+/// A sandbox of which nothing runs by what containerd tells.
+#[derive(Debug)]
+pub struct Idle {
+    /// Its id, as containerd gives it.
+    pub id: String,
+    /// What is stored of it, if that can be read.
+    pub sandbox: Option<Sandbox>,
 }
 
 /// A sandbox that cannot be read.

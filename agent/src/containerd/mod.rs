@@ -28,7 +28,7 @@ mod tests;
 mod watch;
 
 pub use cgroup::{CgroupPath, CgroupPathError};
-pub use change::{Change, Listing, Unreadable};
+pub use change::{Change, Idle, Listing, Unreadable};
 pub use client::ClientError;
 pub use container::{Container, ContainerError};
 pub use id::{ContainerId, IdError, SandboxId};

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::arrivals::{Answer, Arrival, Arrivals};
-use super::change::{Change, Listing, Unreadable};
+use super::change::{Change, Idle, Listing, Unreadable};
 use super::client::{Client, ClientError};
 use super::container::Container;
 use super::event::{Event, What};
@@ -135,7 +135,8 @@ impl Session<'_> {
             } else {
                 // It may start any moment; what never starts is gone when it is deleted.
                 self.created.insert(record.id.clone(), None);
-                listing.idle.push(record.id.clone());
+                let sandbox = Sandbox::read_created(record).ok();
+                listing.idle.push(Idle { id: record.id.clone(), sandbox });
             }
         }
         Ok(listing)

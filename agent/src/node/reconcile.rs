@@ -22,6 +22,7 @@ use crate::{
     config::Select,
     containerd::{Change, Container, Listing, Sandbox, SandboxId},
     events::record::Scope,
+    system::cgroup,
 };
 
 /// The pause before another attempt to enforce a pod, doubled from the first to the last.
@@ -41,7 +42,7 @@ pub(super) enum Done {
 impl Agent {
     pub(super) fn on_change(&mut self, change: Change) {
         match change {
-            Change::Relisted(listing) => self.reconcile(&listing),
+            Change::Relisted(listing) => self.reconcile(listing),
             Change::Created { sandbox, received } => self.see(*sandbox, received, false),
             Change::Ready(sandbox) => self.ready(&sandbox, Instant::now()),
             Change::Started { sandbox, received } => self.see(*sandbox, received, true),
@@ -62,16 +63,17 @@ impl Agent {
     }
 
     /// Brings what is enforced in line with all that runs.
-    fn reconcile(&mut self, listing: &Listing) {
+    fn reconcile(&mut self, mut listing: Listing) {
         let now = Instant::now();
+        self.keep_populated(&mut listing);
         if let Some(left) = self.left.take() {
-            leftovers::clear(&self.enforcer, listing, &left);
+            leftovers::clear(&self.enforcer, &listing, &left);
         }
         let unreadable: BTreeSet<&str> =
             listing.unreadable.iter().map(|unreadable| unreadable.id.as_str()).collect();
         let running: BTreeSet<&SandboxId> =
             listing.sandboxes.iter().map(|sandbox| &sandbox.id).collect();
-        let idle: BTreeSet<&str> = listing.idle.iter().map(String::as_str).collect();
+        let idle: BTreeSet<&str> = listing.idle.iter().map(|idle| idle.id.as_str()).collect();
         let gone: Vec<SandboxId> = self
             .pods
             .iter()
@@ -92,6 +94,22 @@ impl Agent {
         }
         self.ready.reconciled.holds();
         tracing::info!(running = running.len(), known = self.pods.len(), "reconciled");
+    }
+
+    /// Counts a pod that an earlier agent has enforced as one that runs if its cgroup has processes: a container may
+    /// be made and about to start when all others of the pod have ended.
+    fn keep_populated(&self, listing: &mut Listing) {
+        let Listing { sandboxes, idle, .. } = listing;
+        for sandbox in idle.iter().filter_map(|idle| idle.sandbox.as_ref()) {
+            let is_left =
+                !self.pods.contains_key(&sandbox.id) && self.enforcer.pins.of(&sandbox.id).exists();
+            // They may be those of the pod's next sandbox.
+            let is_taken = sandboxes.iter().any(|other| other.cgroup == sandbox.cgroup);
+            let cgroup = sandbox.cgroup.below(&self.enforcer.cgroup_root);
+            if is_left && !is_taken && cgroup::is_populated(&cgroup).unwrap_or(false) {
+                sandboxes.push(sandbox.clone());
+            }
+        }
     }
 
     /// Begins to enforce a sandbox if it is selected and new, and else notes that it has started.
