@@ -1,5 +1,6 @@
 //! Child processes with a wall-clock bound and a guard: none outlives its owner.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -15,6 +16,9 @@ use nix::unistd::Pid;
 
 /// Long enough for any single act in the lab, short enough to end a hang.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
+
+/// Lines that an error shows of those that were not the one waited for.
+const OTHERS: usize = 60;
 
 /// What a finished command left.
 #[derive(Clone, Debug)]
@@ -169,12 +173,21 @@ impl Running {
     /// The next line of standard output for which `wanted` holds, waited for at most `limit`.
     pub fn wait_for_line(&self, limit: Duration, wanted: impl Fn(&str) -> bool) -> Result<String> {
         let deadline = Instant::now() + limit;
+        let mut others = VecDeque::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match receive(&self.lines, left) {
                 Ok(line) if wanted(&line) => return Ok(line),
-                Ok(_) => {}
-                Err(_) => bail!("no such line from {} within {limit:?}", self.label),
+                Ok(line) => {
+                    if others.len() == OTHERS {
+                        others.pop_front();
+                    }
+                    others.push_back(line);
+                }
+                Err(_) => {
+                    let others = Vec::from(others).join("\n");
+                    bail!("no such line from {} within {limit:?}, but:\n{others}", self.label)
+                }
             }
         }
     }
