@@ -2,11 +2,13 @@
 //! next one takes it over.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use weir::netns::Netns;
 use weir_tests::agent::{Agent, AgentSpec};
 use weir_tests::dice::Dice;
 use weir_tests::exec::{self, Running};
@@ -91,6 +93,28 @@ fn listeners(jobs: &Jobs, pod: &Pod) -> Result<String> {
     let netns = pod.netns().context("a pod without a network")?;
     command.arg(format!("--net={}", netns.display())).args(["ss", "-Hltun"]);
     Ok(exec::run(command, LIMIT)?.expect_code(0)?.stdout)
+}
+
+#[test]
+fn a_port_that_was_taken_while_no_agent_ran_is_left_to_its_holder() -> Result<()> {
+    let jobs = Jobs::new()?;
+    let agent = Jobs::allowing(&[FILES, MIRROR]).start(&jobs.node)?;
+    let pod = jobs.pod(PodSpec::new("stays"))?;
+    let build = pod.start(jobs.sleeper())?;
+    ensure!(fetch(&build, FILES)? == 0, "the name does not resolve");
+    let listening = listeners(&jobs, &pod)?;
+    let local = listening.split_whitespace().nth(4).context("nobody listens in the pod")?;
+    let port: u16 = local.rsplit(':').next().context("no port")?.parse()?;
+    agent.kill()?;
+    let netns = Netns::open(format!("/proc/{}/ns/net", pod.pid()).as_ref())?;
+    let holder = netns.enter(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))??;
+    let agent = next_agent(&jobs.node, 1)?;
+    ensure!(fetch(&build, MIRROR)? == 0, "no name resolves by another port");
+    drop(holder);
+    pod.remove()?;
+    agent.wait_for("phase=\"gone\"")?;
+    agent.stop()?;
+    traces::none(&jobs.node)
 }
 
 #[test]

@@ -33,14 +33,17 @@ pub enum ListenerError {
 }
 
 /// Opens UDP and TCP sockets at each of `addresses` in the calling thread's namespace
-/// ([`Netns::enter`](super::Netns::enter)), on `port` or, if that is 0, on one that is free.
+/// ([`Netns::enter`](super::Netns::enter)), on `port` or, if that is 0 or taken, on one that is free.
+///
+/// While no agent runs the port of the last one is free for any socket of the pod, one that connects and needs a port
+/// among them. Whoever has it then keeps it.
 ///
 /// What comes in by one of `entrances` is dropped by a filter on the sockets, in place before they have
 /// an address. Unlike nftables, nobody in the pod can take it away.
 ///
 /// # Errors
 ///
-/// When there is no address, or the port is taken.
+/// When there is no address, or no port.
 pub fn open(
     addresses: PodAddresses,
     port: u16,
@@ -57,7 +60,13 @@ pub fn open(
         setsockopt(&socket, IpFreebind, &true)?;
         attach(socket, &filter)
     };
-    Listener::bind_prepared(&addresses, port, prepare).map_err(ListenerError::Bind)
+    match Listener::bind_prepared(&addresses, port, prepare) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && port != 0 => {
+            Listener::bind_prepared(&addresses, 0, prepare)
+        }
+        other => other,
+    }
+    .map_err(ListenerError::Bind)
 }
 
 /// Fits every jump's offset into its eight bits.
