@@ -9,9 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
+use weir::netns::follow::FollowedLinks;
 use weir::netns::nftables::{self, DnsCapture};
 use weir::netns::uplink::{self, HostSide, PodAddresses};
-use weir::netns::{Netns, changes, listener};
+use weir::netns::{Netns, listener};
 use weir_tests::exec::{DEFAULT_LIMIT, run};
 use weir_tests::lab::pod::{GATEWAY, INNER, INNER_GATEWAY, POD, Plugin, PodLab, address};
 use weir_tests::lab::question::{
@@ -298,45 +299,19 @@ fn changes_inside_are_heard_outside() -> Result<()> {
     let netns = Netns::open(&pod.netns().path())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let mut changes = changes::subscribe(&netns)?;
-        ensure!(timeout(SILENCE, changes.changed()).await.is_err());
+        let mut links = FollowedLinks::of(&netns)?;
+        ensure!(timeout(SILENCE, links.changed()).await.is_err());
         for change in ["link add d7 type bridge\n", "addr add 10.7.0.1/24 dev d7\n"] {
             pod.netns().links(change)?;
-            timeout(LIMIT, changes.changed()).await.context("nothing heard")??;
+            timeout(LIMIT, links.changed()).await.context("nothing heard")??;
         }
+        // Whoever reads them then.
+        let mut news = links.into_news();
+        ensure!(timeout(SILENCE, news.changed()).await.is_err());
+        pod.netns().links("link del d7\n")?;
+        timeout(LIMIT, news.changed()).await.context("nothing heard")??;
         Ok(())
     })
-}
-
-#[test]
-fn links_that_came_or_went_are_told_from_those_that_only_changed() -> Result<()> {
-    let (node, pod) = PodLab::plain(Plugin::Ptp)?;
-    let netns = Netns::open(&pod.netns().path())?;
-    let read = || on_node(&node, &pod, |netns| Ok(uplink::host_side(netns)?));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let _within = runtime.enter();
-    // What is heard, and whether the links are the same after it.
-    let cases = [
-        ("", true),
-        ("link set dev eth0 mtu 1400\naddr add 192.0.2.77/32 dev eth0\n", true),
-        ("link add d8 type bridge\nlink del d8\n", true),
-        ("link add d9 type bridge\n", false),
-        ("link set dev d9 up\n", true),
-        ("link del d9\n", false),
-    ];
-    for (change, same) in cases {
-        let changes = changes::subscribe(&netns)?;
-        let mut side = read()?;
-        if !change.is_empty() {
-            pod.netns().links(change)?;
-        }
-        let found = changes::links_are_those_of(&changes, &side);
-        ensure!(found == same, "{change:?}: {found}");
-        netns.enter(|| side.read_addresses())??;
-        let now = side.uplink_addresses();
-        ensure!(now == read()?.uplink_addresses(), "{now:?} after {change:?}");
-    }
-    Ok(())
 }
 
 #[test]

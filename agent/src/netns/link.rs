@@ -72,21 +72,6 @@ pub(super) fn links(socket: &mut Socket) -> Result<Vec<Link>, NetlinkError> {
     socket.dump(&request, |message| Ok(Some(read_link(message)?)))
 }
 
-/// The link with index `index` of the socket's namespace, if there is one.
-pub(super) fn link(socket: &mut Socket, index: u32) -> Result<Option<Link>, NetlinkError> {
-    let mut header = [0; LINK_HEADER_BYTES];
-    if let Some(field) = header.get_mut(4..8) {
-        field.copy_from_slice(&index.to_ne_bytes());
-    }
-    let request = Request::new(libc::RTM_GETLINK, &header)
-        .attribute(IFLA_EXT_MASK, &SKIP_STATISTICS.to_ne_bytes())?;
-    match socket.get(request, read_link) {
-        Ok(link) => Ok(Some(link)),
-        Err(error) if error.refusal() == Some(libc::ENODEV) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// Every IPv4 and IPv6 address of the socket's namespace.
 ///
 /// Asked for family by family: Linux 6.9 and later answer that without the RTNL lock, for which a question for all
@@ -127,7 +112,7 @@ fn read_namespace_id(message: &Message<'_>) -> Result<Option<i32>, Malformed> {
     Ok(None)
 }
 
-fn read_link(message: &Message<'_>) -> Result<Link, Malformed> {
+pub(super) fn read_link(message: &Message<'_>) -> Result<Link, Malformed> {
     let (header, attributes) = message.split(LINK_HEADER_BYTES)?;
     let &[_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = header else { return Err(Malformed) };
     let mut link = Link {

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::{
     Netns, NetnsError, NetnsId,
-    link::{Address, Link, addresses, link, links, namespace_id},
+    link::{Address, Link, addresses, links, namespace_id},
     netlink::{NetlinkError, Socket},
 };
 
@@ -42,9 +42,6 @@ pub enum UplinkError {
         /// What it is, as `ip -d link` says; `device` for one of the hardware.
         kind: String,
     },
-    /// The veth went away while it was looked at.
-    #[error("the host's end of the pod's interface {0} is gone")]
-    Gone(String),
 }
 
 /// A veth that leads out of the pod to the host.
@@ -56,8 +53,6 @@ pub struct Uplink {
     pub host: u32,
     /// The name of the pod's end now; a pod may change it.
     pub name: String,
-    /// The name of the host's end.
-    pub host_name: String,
 }
 
 /// An interface that leads out of the pod and is not a veth.
@@ -102,7 +97,7 @@ pub struct HostSide {
 ///
 /// Names tell nothing: the kernel says of each interface in which namespace its other end is, and
 /// whether that is ours. A veth with both ends inside, or with one in a namespace nested in the pod,
-/// leads nowhere.
+/// leads nowhere. The host's end is not asked for: that takes the RTNL lock, and tells nothing more.
 ///
 /// # Errors
 ///
@@ -112,56 +107,14 @@ pub fn host_side(netns: &Netns) -> Result<HostSide, UplinkError> {
     if own.id() == netns.id() {
         return Err(UplinkError::HostNetwork(own.id()));
     }
-    let inside = netns.enter(|| read(&own))??;
-    let mut socket = Socket::route()?;
-    let mut side = HostSide {
-        uplinks: Vec::new(),
-        uncovered: Vec::new(),
-        links: inside.links,
-        addresses: inside.addresses,
-    };
-    for found in &side.links {
-        match leads_out(found, inside.host) {
-            Way::Nowhere => {}
-            Way::Veth(host) => {
-                let end = link(&mut socket, host)?;
-                // Asked after the link: looking at a veth is what gives its peer's namespace an id.
-                let pod = namespace_id(&mut socket, netns.as_fd())?;
-                let end = end
-                    .filter(|end| leads_out(end, pod) == Way::Veth(found.index))
-                    .ok_or_else(|| UplinkError::Gone(found.name.clone()))?;
-                side.uplinks.push(Uplink {
-                    inside: found.index,
-                    host,
-                    name: found.name.clone(),
-                    host_name: end.name,
-                });
-            }
-            Way::Other(kind) => side.uncovered.push(Uncovered {
-                inside: found.index,
-                name: found.name.clone(),
-                kind: kind.to_owned(),
-            }),
-        }
-    }
-    Ok(side)
-}
-
-struct Inside {
-    links: Vec<Link>,
-    addresses: Vec<Address>,
-    /// The id of the agent's namespace, if any interface leads there.
-    host: Option<i32>,
-}
-
-fn read(host: &Netns) -> Result<Inside, NetlinkError> {
-    let mut socket = Socket::route()?;
-    let mut links = links(&mut socket)?;
-    links.sort_unstable_by_key(|link| link.index);
-    let addresses = addresses(&mut socket)?;
-    // After the links: listing a veth is what gives its peer's namespace an id.
-    let host = namespace_id(&mut socket, host.as_fd())?;
-    Ok(Inside { links, addresses, host })
+    netns.enter(|| -> Result<HostSide, UplinkError> {
+        let mut socket = Socket::route()?;
+        let links = links(&mut socket)?;
+        let addresses = addresses(&mut socket)?;
+        // After the links: listing a veth is what gives its peer's namespace an id.
+        let side = HostSide::by_links(links, &mut socket, &own)?;
+        Ok(HostSide { addresses, ..side })
+    })?
 }
 
 /// Where an interface leads.
@@ -196,6 +149,28 @@ pub fn own_addresses() -> Result<BTreeSet<IpAddr>, UplinkError> {
 }
 
 impl HostSide {
+    /// What leads to `host`, the agent's namespace, by these links of the namespace of `socket`.
+    pub(super) fn by_links(
+        mut links: Vec<Link>,
+        socket: &mut Socket,
+        host: &Netns,
+    ) -> Result<Self, UplinkError> {
+        let host = namespace_id(socket, host.as_fd())?;
+        links.sort_unstable_by_key(|link| link.index);
+        let (mut uplinks, mut uncovered) = (Vec::new(), Vec::new());
+        for link in &links {
+            let (inside, name) = (link.index, link.name.clone());
+            match leads_out(link, host) {
+                Way::Nowhere => {}
+                Way::Veth(host) => uplinks.push(Uplink { inside, host, name }),
+                Way::Other(kind) => {
+                    uncovered.push(Uncovered { inside, name, kind: kind.to_owned() });
+                }
+            }
+        }
+        Ok(Self { uplinks, uncovered, links, addresses: Vec::new() })
+    }
+
     /// The same links with the addresses that they have now. To be called in the pod's namespace.
     ///
     /// # Errors
@@ -204,11 +179,6 @@ impl HostSide {
     pub fn read_addresses(&mut self) -> Result<(), UplinkError> {
         self.addresses = addresses(&mut Socket::route()?)?;
         Ok(())
-    }
-
-    /// Whether the pod had a link of this index.
-    pub(super) fn has_link(&self, index: u32) -> bool {
-        self.links.iter().any(|link| link.index == index)
     }
 
     /// The uplinks, if they are all that leads out.
@@ -299,7 +269,7 @@ impl HostSide {
     }
 }
 
-fn is_veth(link: &Link) -> bool {
+pub(super) fn is_veth(link: &Link) -> bool {
     link.kind.as_deref() == Some("veth")
 }
 

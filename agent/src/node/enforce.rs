@@ -25,7 +25,7 @@ use crate::{
         sink::Sink,
     },
     netns::{
-        changes, listener,
+        listener,
         nftables::{self, DnsCapture},
     },
     pod::{
@@ -90,13 +90,12 @@ impl Enforcer {
             Some(prepared) => prepared,
             None => self.close(sandbox)?,
         };
-        let (mut place, changes) = match prepared.place.take() {
-            Some((place, changes)) => (Some(place.now(sandbox, &changes)?), Some(changes)),
-            None => (Place::of(sandbox)?, None),
-        };
-        self.require_veth(place.as_ref())?;
-        self.guard(place.as_ref(), &mut prepared, &folder)?;
-        let Prepared { slot, left, attachment, wires, .. } = prepared;
+        if prepared.place.is_none() {
+            prepared.place = Place::of(sandbox)?;
+        }
+        self.guard(&mut prepared, &folder)?;
+        self.require_veth(prepared.place.as_ref())?;
+        let Prepared { slot, left, attachment, wires, mut place } = prepared;
         let port = left.as_ref().map_or(0, |state| state.listener_port);
         let (listener, address) = match &mut place {
             Some(place) => place.listen(port)?,
@@ -128,10 +127,15 @@ impl Enforcer {
         self.sweeper.add(&pod);
         let server = serve(Arc::clone(&self.resolver), Arc::clone(&pod), listener)
             .map_err(EnforceError::system("serving the pod's DNS"))?;
-        let surroundings = match &place {
-            Some(place) => surroundings::of_pod(&place.host_side)?,
-            None => Surroundings::of_this_machine()
-                .map_err(EnforceError::system("reading the node's addresses"))?,
+        let (surroundings, netns, news) = if let Some(Place { netns, links, host_side }) = place {
+            (surroundings::of_pod(&host_side)?, Some(netns), links.into_news())
+        } else {
+            // Before the first look, so that no change falls between the two.
+            let news = AddressChanges::subscribe()
+                .map_err(EnforceError::system("watching the node's addresses"))?;
+            let surroundings = Surroundings::of_this_machine()
+                .map_err(EnforceError::system("reading the node's addresses"))?;
+            (surroundings, None, news)
         };
         pod.prove();
         pod.enforce(surroundings.clone())?;
@@ -147,10 +151,10 @@ impl Enforcer {
             cgroup,
             folder,
             journal: journal_path,
-            wire: place.map(|place| Wire::new(place.netns, wires, surroundings, self.wire_attach)),
+            wire: netns.map(|netns| Wire::new(netns, wires, surroundings, self.wire_attach)),
             watching: None.into(),
         });
-        enforced.watch_network(changes)?;
+        enforced.watch_network(news);
         Ok(enforced)
     }
 
@@ -195,7 +199,7 @@ impl Place {
     /// The pod's namespace is entered once for all of it: each time takes two switches of threads, which may wait
     /// for others in a burst of pod starts.
     fn listen(&mut self, port: u16) -> Result<(Listener, ListenerAddress), EnforceError> {
-        let Self { netns, host_side } = self;
+        let Self { netns, host_side, .. } = self;
         netns.enter(|| {
             host_side.read_addresses()?;
             let (addresses, entrances) = (host_side.uplink_addresses(), host_side.entrances());
@@ -234,16 +238,7 @@ fn listen_on_loopback() -> Result<(Listener, ListenerAddress), EnforceError> {
 impl Enforced {
     /// Follows the addresses and links of a pod that has a network of its own, or the node's for one that has
     /// not.
-    fn watch_network(
-        self: &Arc<Self>,
-        subscribed: Option<AddressChanges>,
-    ) -> Result<(), EnforceError> {
-        let mut changes = match (subscribed, &self.wire) {
-            (Some(changes), _) => changes,
-            (None, Some(wire)) => changes::subscribe(wire.netns())?,
-            (None, None) => AddressChanges::subscribe()
-                .map_err(EnforceError::system("watching the node's addresses"))?,
-        };
+    fn watch_network(self: &Arc<Self>, mut changes: AddressChanges) {
         let enforced = Arc::downgrade(self);
         let task = tokio::spawn(async move {
             loop {
@@ -264,7 +259,6 @@ impl Enforced {
             }
         });
         self.watch_by(task);
-        Ok(())
     }
 }
 

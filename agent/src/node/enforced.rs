@@ -72,10 +72,6 @@ impl Wire {
         let guarded = Guarded { attachments, surroundings, ended: false };
         Self { netns, how, guarded: Mutex::new(guarded) }
     }
-
-    pub(super) const fn netns(&self) -> &Netns {
-        &self.netns
-    }
 }
 
 impl Enforced {

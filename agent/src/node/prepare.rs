@@ -1,11 +1,11 @@
 //! What is put in place for a pod while CNI makes its network: its slot, the hooks at its cgroup, the program on
 //! its veth.
 //!
-//! The kernel attaches a TCX link within an RCU grace period (`tcx_entry_sync`; 7 to 12 ms measured on Linux
-//! 6.18), which a pod's start would have to wait for. containerd tells of a sandbox before CNI is at work, 0.1 s
-//! and more before its pause process starts, and makes the pause process's task when CNI is done. So all that
-//! needs nothing but the veth is done first, what needs the pod's addresses next, and both ahead of the start.
-//! The pod is closed meanwhile, and nothing of it runs.
+//! The kernel attaches a TCX link under the RTNL lock, which CNI wants too, and within an RCU grace period
+//! (`tcx_entry_sync`; 7 to 12 ms measured on Linux 6.18), which a pod's start would have to wait for. containerd
+//! tells of a sandbox before CNI is at work, 0.1 s and more before its pause process starts, and makes the pause
+//! process's task when CNI is done. So all that needs nothing but the veth is done first, what needs the pod's
+//! addresses next, and both ahead of the start. The pod is closed meanwhile, and nothing of it runs.
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
@@ -16,11 +16,7 @@ use super::{enforce::Enforcer, error::EnforceError};
 use crate::{
     containerd::{Network, Sandbox},
     datapath::{attach::Attachment, slot::Slot, wire::WireAttachment},
-    netns::{
-        Netns, changes,
-        uplink::{self, HostSide},
-    },
-    system::addresses::AddressChanges,
+    netns::{Netns, follow::FollowedLinks, uplink::HostSide},
 };
 
 /// A pod that is closed.
@@ -32,44 +28,37 @@ pub(super) struct Prepared {
     pub(super) attachment: Attachment,
     /// The second layer, as far as there were veths.
     pub(super) wires: Vec<WireAttachment>,
-    /// Its network as it was then, and what has changed there since.
-    pub(super) place: Option<(Place, AddressChanges)>,
+    /// Its network, if it has one of its own.
+    pub(super) place: Option<Place>,
 }
 
 /// A pod's network, as far as it has one of its own.
+#[derive(Debug)]
 pub(super) struct Place {
     pub(super) netns: Netns,
+    pub(super) links: FollowedLinks,
     pub(super) host_side: HostSide,
 }
 
-impl std::fmt::Debug for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place").field("netns", &self.netns).finish_non_exhaustive()
-    }
-}
-
 impl Place {
+    /// Needs a tokio runtime, and waits for the kernel where CNI has been at work.
     pub(super) fn of(sandbox: &Sandbox) -> Result<Option<Self>, EnforceError> {
         match &sandbox.network {
             Network::Host => Ok(None),
             Network::Namespace(path) => {
                 let netns = Netns::open(path)?;
-                let host_side = uplink::host_side(&netns)?;
-                Ok(Some(Self { netns, host_side }))
+                let mut links = FollowedLinks::of(&netns)?;
+                let host_side = links.host_side()?;
+                Ok(Some(Self { netns, links, host_side }))
             }
         }
     }
 
-    /// The network with the links that it has now; its addresses may be those of before.
-    pub(super) fn now(
-        self,
-        sandbox: &Sandbox,
-        changes: &AddressChanges,
-    ) -> Result<Self, EnforceError> {
-        if changes::links_are_those_of(changes, &self.host_side) {
-            return Ok(self);
-        }
-        Ok(Self::of(sandbox)?.unwrap_or(self))
+    /// Looks at the links that are there now; addresses are not read.
+    fn look(&mut self) -> Result<(), EnforceError> {
+        self.links.catch_up()?;
+        self.host_side = self.links.host_side()?;
+        Ok(())
     }
 }
 
@@ -79,33 +68,29 @@ pub(super) async fn ahead(
     sandbox: Sandbox,
     hurry: Arc<Notify>,
 ) -> Result<Prepared, EnforceError> {
-    let sandbox = Arc::new(sandbox);
+    let folder = enforcer.pins.of(&sandbox.id);
     let mut prepared = {
-        let (enforcer, sandbox) = (Arc::clone(&enforcer), Arc::clone(&sandbox));
-        waiting(move || enforcer.close(&sandbox)).await?
+        let enforcer = Arc::clone(&enforcer);
+        waiting(move || {
+            let prepared = enforcer.close(&sandbox)?;
+            Ok(Prepared { place: Place::of(&sandbox)?, ..prepared })
+        })
+        .await?
     };
-    let Network::Namespace(path) = &sandbox.network else { return Ok(prepared) };
-    // Before the first look, so that no change falls between the two.
-    let mut changes = changes::subscribe(&Netns::open(path)?)?;
     loop {
-        let (enforcer, inner) = (Arc::clone(&enforcer), Arc::clone(&sandbox));
-        let place;
-        (prepared, place) = waiting(move || {
-            let place = Place::of(&inner)?;
-            let folder = enforcer.pins.of(&inner.id);
-            enforcer.guard(place.as_ref(), &mut prepared, &folder)?;
-            Ok((prepared, place))
+        let (enforcer, folder) = (Arc::clone(&enforcer), folder.clone());
+        prepared = waiting(move || {
+            enforcer.guard(&mut prepared, &folder)?;
+            Ok(prepared)
         })
         .await?;
-        if !prepared.wires.is_empty() {
-            prepared.place = place.map(|place| (place, changes));
+        let is_guarded = !prepared.wires.is_empty();
+        let Some(place) = prepared.place.as_mut().filter(|_| !is_guarded) else {
             return Ok(prepared);
-        }
+        };
         tokio::select! {
             () = hurry.notified() => return Ok(prepared),
-            heard = changes.changed() => {
-                heard.map_err(EnforceError::system("watching the pod's network"))?;
-            }
+            heard = place.links.changed() => heard?,
         }
     }
 }
@@ -143,16 +128,13 @@ impl Enforcer {
         Ok(Prepared { slot, left, attachment, wires: Vec::new(), place: None })
     }
 
-    /// Guards the host side of every veth that leads out and is not guarded yet.
-    pub(super) fn guard(
-        &self,
-        place: Option<&Place>,
-        prepared: &mut Prepared,
-        folder: &Path,
-    ) -> Result<(), EnforceError> {
-        let uplinks = place.map_or(&[][..], |place| &place.host_side.uplinks);
+    /// Guards the host side of every veth that leads out now and is not guarded yet.
+    pub(super) fn guard(&self, prepared: &mut Prepared, folder: &Path) -> Result<(), EnforceError> {
+        let Some(place) = &mut prepared.place else { return Ok(()) };
+        place.look()?;
         let known: BTreeSet<u32> = prepared.wires.iter().map(WireAttachment::device).collect();
-        for uplink in uplinks.iter().filter(|uplink| !known.contains(&uplink.host)) {
+        for uplink in place.host_side.uplinks.iter().filter(|uplink| !known.contains(&uplink.host))
+        {
             let slot = prepared.slot.number();
             let how = self.wire_attach;
             let wire = self.datapath.attach_wire(uplink.host, slot, Some(folder), how)?;

@@ -1,12 +1,17 @@
 //! The addresses of this machine, and the news that they changed.
 
-use std::{io, net::IpAddr, os::fd::OwnedFd};
+use std::{
+    io::{self, IoSliceMut},
+    net::IpAddr,
+    os::fd::OwnedFd,
+};
 
 use nix::{
     errno::Errno,
     ifaddrs::getifaddrs,
     sys::socket::{
-        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, socket,
+        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv,
+        recvmsg, socket,
     },
 };
 use tokio::io::unix::AsyncFd;
@@ -113,30 +118,59 @@ impl AddressChanges {
 }
 
 impl AddressChanges {
-    /// What has been heard and not been taken, without waiting for more: netlink datagrams. `None` when some of it
-    /// was lost, or there is more than a bound.
+    /// What has been heard and not been taken, without waiting for more: netlink datagrams of the kernel. `None` when
+    /// some of it was lost, or there is more than a bound.
     ///
     /// # Errors
     ///
     /// When the socket can no longer be read.
     pub fn take(&self) -> io::Result<Option<Vec<Vec<u8>>>> {
-        let descriptor = std::os::fd::AsRawFd::as_raw_fd(self.socket.get_ref());
-        let mut message = [0_u8; 8192];
-        let mut datagrams = Vec::new();
-        while datagrams.len() < MESSAGES_AT_ONCE {
-            // The length of the datagram, though it does not fit.
-            match recv(descriptor, &mut message, MsgFlags::MSG_TRUNC) {
-                Ok(length) => match message.get(..length) {
-                    Some(datagram) => datagrams.push(datagram.to_vec()),
-                    None => return Ok(None),
-                },
-                Err(Errno::EAGAIN) => return Ok(Some(datagrams)),
-                Err(Errno::ENOBUFS) => return Ok(None),
-                Err(error) => return Err(error.into()),
+        take(self.socket.get_ref())
+    }
+
+    /// As [`Self::take`], and waits until there is something.
+    ///
+    /// # Errors
+    ///
+    /// When the socket can no longer be read.
+    pub async fn heard(&mut self) -> io::Result<Option<Vec<Vec<u8>>>> {
+        loop {
+            let mut guard = self.socket.readable().await?;
+            let taken = guard.try_io(|socket| match take(socket.get_ref())? {
+                Some(datagrams) if datagrams.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
+                taken => Ok(taken),
+            });
+            if let Ok(taken) = taken {
+                return taken;
             }
         }
-        Ok(None)
     }
+}
+
+fn take(socket: &OwnedFd) -> io::Result<Option<Vec<Vec<u8>>>> {
+    let descriptor = std::os::fd::AsRawFd::as_raw_fd(socket);
+    let mut buffer = [0_u8; 8192];
+    let mut datagrams = Vec::new();
+    for _ in 0..MESSAGES_AT_ONCE {
+        let mut parts = [IoSliceMut::new(&mut buffer)];
+        // The length of the datagram, though it does not fit.
+        let flags = MsgFlags::MSG_TRUNC;
+        let (length, sender) = match recvmsg::<NetlinkAddr>(descriptor, &mut parts, None, flags) {
+            Ok(received) => (received.bytes, received.address),
+            Err(Errno::EAGAIN) => return Ok(Some(datagrams)),
+            Err(Errno::ENOBUFS) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        // Who has CAP_NET_ADMIN in the namespace may send to the groups as well; the kernel is 0.
+        if sender.is_none_or(|sender| sender.pid() != 0) {
+            continue;
+        }
+        match buffer.get(..length) {
+            Some(datagram) => datagrams.push(datagram.to_vec()),
+            None => return Ok(None),
+        }
+    }
+    Ok(None)
 }
 
 /// Takes all messages, up to a bound. That there is none is an error.

@@ -79,9 +79,15 @@ impl PodLab {
 
     /// One more pod without a container, with the address of [`POD`] in a node's namespace of its own.
     pub fn plain(plugin: Plugin) -> Result<(Host, Host)> {
+        let (node, pod) = Self::apart()?;
+        join(&node, &pod, plugin, POD, "eth0")?;
+        Ok((node, pod))
+    }
+
+    /// A node and a pod as CNI finds them, with nothing between them.
+    pub fn apart() -> Result<(Host, Host)> {
         let node = Host::create("node", &[], true)?;
         let pod = Host::create("pod", &POD.both(), false)?;
-        join(&node, &pod, plugin, POD, "eth0")?;
         Ok((node, pod))
     }
 }

@@ -111,9 +111,7 @@ fn a_namespace_that_was_never_met_has_no_id() {
 fn this_machine_can_be_read() {
     let mut socket = Socket::route().unwrap();
     let all = links(&mut socket).unwrap();
-    let lo = all.iter().find(|one| one.is_loopback).unwrap();
-    assert_eq!(link(&mut socket, lo.index).unwrap().as_ref(), Some(lo));
-    assert_eq!(link(&mut socket, i32::MAX.cast_unsigned()).unwrap(), None);
+    assert!(all.iter().any(|one| one.is_loopback && one.name == "lo"));
     assert!(addresses(&mut socket).unwrap().iter().any(|one| one.local.is_loopback()));
 }
 

@@ -156,7 +156,7 @@ impl Request {
     }
 
     /// The bytes that go out.
-    pub(super) fn finish(self, sequence: u32, flags: i32) -> Result<Vec<u8>, Malformed> {
+    pub(crate) fn finish(self, sequence: u32, flags: i32) -> Result<Vec<u8>, Malformed> {
         let length = HEADER_BYTES.saturating_add(self.body.len());
         let length = u32::try_from(length).map_err(|_too_long| Malformed)?;
         let flags = u16::try_from(flags).map_err(|_too_long| Malformed)?;

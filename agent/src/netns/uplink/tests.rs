@@ -17,7 +17,7 @@ fn an_address(index: u32, network: &str, flags: u32) -> Address {
 }
 
 fn side(links: Vec<Link>, addresses: Vec<Address>) -> HostSide {
-    let uplink = Uplink { inside: 4, host: 9, name: "if4".into(), host_name: "veth9".into() };
+    let uplink = Uplink { inside: 4, host: 9, name: "if4".into() };
     HostSide { uplinks: vec![uplink], uncovered: Vec::new(), links, addresses }
 }
 
