@@ -252,8 +252,10 @@ impl Container {
         let ended = self.node.cri.attempt(limit, tasks.wait(wait));
         match ended.with_context(|| format!("{} runs on:\n{}", self.spec.name, self.described()))? {
             Ok(_) => {}
-            // CRI has taken the task away already.
+            // CRI has taken the task away already, or did while this waited: containerd 1.6 closes the task's
+            // connection to its shim then, whoever has a question under way.
             Err(status) if status.code() == Code::NotFound => {}
+            Err(status) if status.message().starts_with("ttrpc: closed") => {}
             Err(status) => bail!("waiting for {}: {}", self.spec.name, status.message()),
         }
         // CRI notes the end when it has drained the log, and tells nobody: a kubelet looks, too.
