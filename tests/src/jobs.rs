@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::agent::AgentSpec;
+use crate::exec;
 use crate::lab::{Lab, Watch, addresses};
 use crate::node::{Container, ContainerSpec, Image, Node, Options, Pod, PodSpec};
 use crate::profile::Profile;
@@ -145,4 +146,26 @@ pub fn silent(watch: &Watch) -> Result<()> {
     let seen = watch.take()?;
     ensure!(seen.is_empty(), "the attacker received {seen:?}");
     Ok(())
+}
+
+/// Asks for `name` in the container with a resolver of its own, and connects to what it is told. The exit
+/// code: 0 connected, 1 no answer, 4 refused the name, 5 refused the connect.
+pub fn fetch(container: &Container, name: &str) -> Result<i32> {
+    let server = addresses::RESOLVER.v4.to_string();
+    Ok(container.exec(&["client", "udp", &server, "53", name, "80"])?.code)
+}
+
+/// Connects to an address in the container without asking for any name; whether that worked.
+pub fn connects(container: &Container, address: &str) -> Result<bool> {
+    let url = format!("http://{address}/");
+    let output = container.exec(&["curl", "-sS", "-m", "3", "-o", "/dev/null", &url])?;
+    Ok(output.code == 0)
+}
+
+/// The ports on which somebody listens in the pod's network.
+pub fn listeners(jobs: &Jobs, pod: &Pod) -> Result<String> {
+    let mut command = jobs.node.command("nsenter");
+    let netns = pod.netns().context("a pod without a network")?;
+    command.arg(format!("--net={}", netns.display())).args(["ss", "-Hltun"]);
+    Ok(exec::run(command, LIMIT)?.expect_code(0)?.stdout)
 }

@@ -12,7 +12,7 @@ use weir::netns::Netns;
 use weir_tests::agent::{Agent, AgentSpec};
 use weir_tests::dice::Dice;
 use weir_tests::exec::{self, Running};
-use weir_tests::jobs::{Jobs, LIMIT, passes, silent};
+use weir_tests::jobs::{Jobs, LIMIT, connects, fetch, listeners, passes, silent};
 use weir_tests::lab::addresses;
 use weir_tests::node::{Container, Node, Pod, PodSpec};
 use weir_tests::traces;
@@ -28,20 +28,6 @@ fn next_agent(node: &Node, pods: usize) -> Result<Agent> {
     agent.wait_for("reconciled")?;
     agent.wait_for_many("enforced sandbox", pods, LIMIT)?;
     Ok(agent)
-}
-
-/// Asks for `name` in the container with a resolver of its own, and connects to what it is told. The exit
-/// code: 0 connected, 1 no answer, 4 refused the name, 5 refused the connect.
-fn fetch(container: &Container, name: &str) -> Result<i32> {
-    let server = addresses::RESOLVER.v4.to_string();
-    Ok(container.exec(&["client", "udp", &server, "53", name, "80"])?.code)
-}
-
-/// Connects to an address in the container without asking for any name; whether that worked.
-fn connects(container: &Container, address: &str) -> Result<bool> {
-    let url = format!("http://{address}/");
-    let output = container.exec(&["curl", "-sS", "-m", "3", "-o", "/dev/null", &url])?;
-    Ok(output.code == 0)
 }
 
 /// A download that never ends by itself, and how far it is.
@@ -85,14 +71,6 @@ impl Download {
         std::thread::sleep(Duration::from_secs(1));
         self.length() == before
     }
-}
-
-/// The ports on which somebody listens in the pod's network.
-fn listeners(jobs: &Jobs, pod: &Pod) -> Result<String> {
-    let mut command = jobs.node.command("nsenter");
-    let netns = pod.netns().context("a pod without a network")?;
-    command.arg(format!("--net={}", netns.display())).args(["ss", "-Hltun"]);
-    Ok(exec::run(command, LIMIT)?.expect_code(0)?.stdout)
 }
 
 #[test]
