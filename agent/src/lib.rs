@@ -5,7 +5,7 @@
 //! What was refused and what passed becomes [`events`], with the process named by [`attribution`].
 //! [`netns`] is a pod's network: where its packets leave, and where its questions are heard.
 //! [`node`] does all this for the pods that [`containerd`] starts, by its [`config`] and a [`bundle`] of
-//! profiles, and tells of it by [`control`] and [`health`]; [`run`] does it for one command; [`doctor`] says what of it this machine allows.
+//! profiles, says whose they are by [`identity`], and tells of it by [`control`] and [`health`]; [`run`] does it for one command; [`doctor`] says what of it this machine allows.
 
 pub mod attribution;
 pub mod bundle;
@@ -17,6 +17,7 @@ pub mod datapath;
 pub mod doctor;
 pub mod events;
 pub mod health;
+pub mod identity;
 pub mod netns;
 pub mod node;
 pub mod pod;

@@ -52,6 +52,8 @@ pub struct Config {
     pub limits: Limits,
     /// What a pod must have to count as enforced.
     pub require: Require,
+    /// GitLab Runner's pods.
+    pub gitlab: Gitlab,
     /// Where records go.
     pub events: Events,
     /// Where health is served; `None` is nowhere.
@@ -107,6 +109,13 @@ pub struct HardBlocks {
     pub metadata: bool,
     /// Port 853: DNS over TLS and QUIC.
     pub dot: bool,
+}
+
+/// GitLab Runner's pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gitlab {
+    /// What the runner writes into annotations is its own word: no runner of the cluster lets jobs overwrite them.
+    pub trust_annotations: bool,
 }
 
 /// Sizes.
@@ -173,6 +182,7 @@ impl Default for Config {
             hard_blocks: HardBlocks { metadata: true, dot: true },
             limits: Limits { entries_per_pod: ENTRIES_PER_POD, pod_slots: POD_SLOTS },
             require: Require { veth: true },
+            gitlab: Gitlab { trust_annotations: false },
             events: Events { stdout: true, file: None },
             http: Some(SocketAddr::from(([127, 0, 0, 1], 9411))),
             control: PathBuf::from("/run/weir/weir.sock"),

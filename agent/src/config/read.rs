@@ -40,6 +40,7 @@ impl Reader<'_> {
             "hardBlocks",
             "limits",
             "require",
+            "gitlab",
             "events",
             "http",
             "control",
@@ -57,6 +58,7 @@ impl Reader<'_> {
             hard_blocks,
             limits,
             require,
+            gitlab,
             events,
             http,
             control,
@@ -78,6 +80,9 @@ impl Reader<'_> {
         self.limits(limits, config);
         if let Some([veth]) = self.section(require, "`require`", ["veth"]) {
             self.switch(veth, "`require`", &mut config.require.veth);
+        }
+        if let Some([trust]) = self.section(gitlab, "`gitlab`", ["trustAnnotations"]) {
+            self.switch(trust, "`gitlab`", &mut config.gitlab.trust_annotations);
         }
         if let Some([stdout, file]) = self.section(events, "`events`", ["stdout", "file"]) {
             self.switch(stdout, "`events`", &mut config.events.stdout);

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{Config, Containerd, Dns, Events, HardBlocks, Limits, Log, Policy, Require, Select};
+use super::{
+    Config, Containerd, Dns, Events, Gitlab, HardBlocks, Limits, Log, Policy, Require, Select,
+};
 
 /// Everything is taken apart without `..`, so that no key can be forgotten here.
 pub(super) fn render(config: &Config) -> String {
@@ -18,6 +20,7 @@ pub(super) fn render(config: &Config) -> String {
         hard_blocks,
         limits,
         require,
+        gitlab,
         events,
         http,
         control,
@@ -43,6 +46,7 @@ pub(super) fn render(config: &Config) -> String {
         section("hardBlocks", &hard_block_keys(*hard_blocks)),
         section("limits", &limit_keys(*limits)),
         section("require", &require_keys(*require)),
+        section("gitlab", &gitlab_keys(*gitlab)),
         section("events", &event_keys(events)),
         key("http", &or(http.as_deref(), "null"), "/healthz and /readyz; null: off"),
         key("control", &path(control), "for `weir pods`, root only"),
@@ -127,6 +131,14 @@ fn require_keys(Require { veth }: Require) -> [Line; 1] {
         "veth",
         veth.to_string(),
         "a pod whose veth cannot be guarded is not enforced, its barrier never passes",
+    )]
+}
+
+fn gitlab_keys(Gitlab { trust_annotations }: Gitlab) -> [Line; 1] {
+    [(
+        "trustAnnotations",
+        trust_annotations.to_string(),
+        "true only where pod_annotations_overwrite_allowed is empty in every runner's config.toml",
     )]
 }
 

@@ -44,6 +44,7 @@ dns: { upstreams: [192.0.2.1, "[2001:db8::1]:5353", "2001:db8::2"], cacheEntries
 hardBlocks: { metadata: false, dot: false }
 limits: { entriesPerPod: 64, podSlots: 2 }
 require: { veth: false }
+gitlab: { trustAnnotations: true }
 events: { stdout: false, file: /var/log/weir.jsonl }
 http: "[::1]:80"
 control: /run/weir.sock
@@ -82,6 +83,7 @@ fn every_key_is_read() {
         hard_blocks: HardBlocks { metadata: false, dot: false },
         limits: Limits { entries_per_pod: number(64), pod_slots: number(2) },
         require: Require { veth: false },
+        gitlab: Gitlab { trust_annotations: true },
         events: Events { stdout: false, file: Some("/var/log/weir.jsonl".into()) },
         http: Some("[::1]:80".parse().unwrap()),
         control: "/run/weir.sock".into(),
@@ -247,6 +249,7 @@ fn the_defaults_print_every_key_with_what_it_means() {
             "hardBlocks:",
             "limits:",
             "require:",
+            "gitlab:",
             "events:",
             "log:",
         ];
@@ -294,7 +297,7 @@ proptest! {
         path in "/[ -~äß\u{85}\u{a0}\u{feff}\u{7f}\n\t😀]{1,12}",
         upstreams in proptest::collection::btree_set(any::<(std::net::IpAddr, u16)>(), 0..3),
         numbers in (64u32..=1 << 20, 2u32..=256),
-        switches in any::<[bool; 6]>(),
+        switches in any::<[bool; 7]>(),
     ) {
         let path = PathBuf::from(path);
         prop_assume!(path.components().all(|part| !matches!(part, std::path::Component::ParentDir)));
@@ -312,6 +315,7 @@ proptest! {
         config.hard_blocks = HardBlocks { metadata: switches[2], dot: switches[3] };
         config.log.format = if switches[4] { LogFormat::Json } else { LogFormat::Text };
         config.http = config.http.filter(|_| switches[5]);
+        config.gitlab.trust_annotations = switches[6];
         let text = config.render();
         match Config::from_yaml("printed", &text) {
             Ok(again) => prop_assert_eq!(again, config),

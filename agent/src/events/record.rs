@@ -213,6 +213,8 @@ pub struct GitlabInfo {
     pub reference: Option<String>,
     /// Link to the job.
     pub job_url: Option<String>,
+    /// Those of these fields that are no more than the job's word: it could have set them.
+    pub untrusted: Vec<&'static str>,
 }
 
 /// The name of a protocol number.

@@ -124,6 +124,7 @@ impl Agent {
             cgroup_root,
             requires_veth: config.require.veth,
             hard_blocks: config.hard_blocks,
+            annotations: config.gitlab.into(),
             limits,
             sweeper: Sweeper::start(limits),
             pods_by_slot,

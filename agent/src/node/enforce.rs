@@ -24,6 +24,7 @@ use crate::{
         record::{Kind, PodInfo, Scope},
         sink::Sink,
     },
+    identity::gitlab::{self, Annotations},
     netns::{
         listener,
         nftables::{self, DnsCapture},
@@ -56,6 +57,8 @@ pub(super) struct Enforcer {
     pub(super) wire_attach: WireAttach,
     pub(super) requires_veth: bool,
     pub(super) hard_blocks: HardBlocks,
+    /// What annotations of GitLab Runner's pods are worth.
+    pub(super) annotations: Annotations,
     /// Sizes of a pod's tables.
     pub(super) limits: PodLimits,
     pub(super) sweeper: Sweeper,
@@ -188,7 +191,9 @@ impl Enforcer {
             name: sandbox.pod.name.clone(),
             uid: sandbox.pod.uid.clone(),
         };
+        let job = gitlab::job(&sandbox.labels, &sandbox.annotations, self.annotations);
         Recorder::new(Arc::clone(&self.sink), self.node.clone(), scope, Some(subject))
+            .with_gitlab(job)
     }
 }
 

@@ -5,6 +5,7 @@
 //! - The policy changes under the same lock as the allow table, so no answer that was decided under
 //!   the old one is admitted under the new one.
 
+pub mod account;
 mod adopt;
 mod apply;
 mod arrivals;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -17,15 +16,15 @@ use weir_ebpf::{
     reason::Reason,
 };
 
-use super::{EnforcedPod, containers::Containers, lock};
+use super::{EnforcedPod, account::Account, containers::Containers, lock};
 use crate::{
     attribution::{self, Identity},
     datapath::slot::ip,
     events::{
         queue::Share,
         record::{
-            Attribution, Destination, Kind, PodInfo, PolicyInfo, ProcessInfo, Record, RecordReason,
-            RecordVerdict, SCHEMA_VERSION, Scope, protocol_name,
+            Attribution, Destination, GitlabInfo, Kind, PodInfo, PolicyInfo, ProcessInfo, Record,
+            RecordReason, RecordVerdict, SCHEMA_VERSION, Scope, protocol_name,
         },
         sink::Sink,
     },
@@ -49,6 +48,7 @@ pub struct Recorder {
     scope: Scope,
     /// The pod, in Kubernetes.
     subject: Option<PodInfo>,
+    gitlab: Option<GitlabInfo>,
     /// The pod's containers.
     containers: Arc<Containers>,
     /// Process above which no ancestor is shown.
@@ -78,47 +78,6 @@ struct NameCount {
     rule: RuleIndex,
 }
 
-/// One destination of one process, with all that was counted.
-#[derive(Clone, Debug)]
-pub struct Account {
-    /// The process.
-    pub process: Identity,
-    /// Names that led to the address, the latest last; for a refused name, itself.
-    pub hosts: Vec<String>,
-    /// The address; `None` for a refused name.
-    pub ip: Option<IpAddr>,
-    /// The IP protocol number; `None` for a refused name.
-    pub protocol: Option<u8>,
-    /// The port; 0 where there is none.
-    pub port: u16,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// Why, when it was not allowed.
-    pub reason: Option<Reason>,
-    /// The profile in force at the first sight.
-    pub profile: Arc<Profile>,
-    /// Its rule.
-    pub rule: RuleIndex,
-    /// Connects, packets of unconnected sockets, or questions.
-    pub count: u64,
-    /// IP bytes sent.
-    pub bytes_up: u64,
-    /// IP bytes received.
-    pub bytes_down: u64,
-    /// First sight.
-    pub first: SystemTime,
-    /// Last sight.
-    pub last: SystemTime,
-}
-
-impl Account {
-    /// The id of the rule in its profile.
-    #[must_use]
-    pub fn rule_id(&self) -> &str {
-        self.profile.rule_id(self.rule)
-    }
-}
-
 impl Recorder {
     /// A recorder that writes to a sink.
     #[must_use]
@@ -129,6 +88,7 @@ impl Recorder {
             node,
             scope,
             subject,
+            gitlab: None,
             containers: Arc::default(),
             root: OnceLock::new(),
             names: Mutex::default(),
@@ -136,6 +96,12 @@ impl Recorder {
             violations: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         }
+    }
+
+    /// Has records name the CI job.
+    #[must_use]
+    pub fn with_gitlab(self, gitlab: Option<GitlabInfo>) -> Self {
+        Self { gitlab, ..self }
     }
 
     /// Has processes be named with their containers.
@@ -258,7 +224,7 @@ impl Recorder {
             duration_ms: None,
             pod: self.subject.clone(),
             container: None,
-            gitlab: None,
+            gitlab: self.gitlab.clone(),
         }
     }
 

@@ -11,7 +11,7 @@ use weir_ebpf::address::protocol;
 
 use super::{error::RunError, summary::printable};
 use crate::{
-    pod::records::Account,
+    pod::account::Account,
     policy::{HostName, Observation, Port, Protocol, suggest},
 };
 

@@ -6,7 +6,7 @@ use weir_ebpf::{flow::Outcome, pod::PodCounters};
 
 use crate::{
     events::record::protocol_name,
-    pod::records::Account,
+    pod::account::Account,
     policy::{Mode, Profile},
 };
 

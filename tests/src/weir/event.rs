@@ -19,6 +19,12 @@ impl Event {
         Self(value)
     }
 
+    /// What is at a JSON pointer.
+    #[must_use]
+    pub fn value(&self, pointer: &str) -> Option<&Value> {
+        self.0.pointer(pointer)
+    }
+
     /// The text at a JSON pointer; empty where there is none.
     #[must_use]
     pub fn text(&self, pointer: &str) -> &str {

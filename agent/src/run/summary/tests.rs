@@ -10,7 +10,7 @@ use weir_ebpf::{address::protocol, flow::Outcome, pod::PodCounters, reason::Reas
 use super::{bytes, printable, render};
 use crate::{
     attribution::Identity,
-    pod::records::Account,
+    pod::account::Account,
     policy::{Profile, RuleIndex},
 };
 
