@@ -114,6 +114,15 @@ fn a_sandbox_made_anew_is_enforced_anew() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_sandbox_that_comes_before_the_last_one_ends_is_enforced_after_it() -> Result<()> {
+    let (world, _agent) = begin()?;
+    let pod = world.pod(PodSpec::new("job"))?.supersede()?;
+    world.pass_barrier(&pod)?;
+    enforced(&world, &pod)?;
+    pod.remove()
+}
+
 /// Without an agent nobody answers the barrier of the sandbox that comes second.
 #[test]
 fn a_sandbox_made_anew_is_held_without_an_agent() -> Result<()> {

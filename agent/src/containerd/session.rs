@@ -69,7 +69,7 @@ pub(super) async fn follow(
     session.send(Change::Relisted(listing)).await?;
     state.send_modify(|state| state.enter(Phase::Following));
     for envelope in early {
-        session.expect(&envelope, &mut arrivals)?;
+        session.queue(&envelope, &mut arrivals)?;
     }
 
     let mut probed = false;
@@ -80,7 +80,7 @@ pub(super) async fn follow(
             biased;
             arrival = arrivals.next() => session.take(arrival).await?,
             envelope = next(&mut stream), if arrivals.has_room() => {
-                session.expect(&envelope?, &mut arrivals)?;
+                session.queue(&envelope?, &mut arrivals)?;
                 (probed, deadline) = (false, Instant::now() + settings.silence);
             }
             () = sleep_until(deadline) => {
@@ -143,7 +143,7 @@ impl Session<'_> {
     }
 
     /// Has an event wait for the record that it makes worth asking for.
-    fn expect(&self, envelope: &Envelope, arrivals: &mut Arrivals) -> Result<(), SessionError> {
+    fn queue(&self, envelope: &Envelope, arrivals: &mut Arrivals) -> Result<(), SessionError> {
         let Some(event) = Event::read(envelope)? else { return Ok(()) };
         let wants = match event.what {
             What::Created | What::Updated => true,

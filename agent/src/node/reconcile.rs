@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     config::Select,
-    containerd::{Change, Container, Listing, Sandbox, SandboxId},
+    containerd::{CgroupPath, Change, Container, Listing, Sandbox, SandboxId},
     events::record::Scope,
     system::cgroup,
 };
@@ -198,12 +198,17 @@ impl Agent {
 
     /// Begins to enforce the sandbox that waited for one in the same cgroup to be cleared away.
     fn succeed(&mut self, last: &Sandbox) {
-        let next = self.pods.iter().find(|(_, known)| {
-            matches!(known.stage, Stage::Waiting) && known.sandbox.cgroup == last.cgroup
-        });
-        if let Some((id, _)) = next {
-            self.begin(&id.clone(), Instant::now());
+        if let Some(id) = self.waits_for(&last.cgroup) {
+            self.begin(&id, Instant::now());
         }
+    }
+
+    /// The sandbox that waits for a cgroup.
+    fn waits_for(&self, cgroup: &CgroupPath) -> Option<SandboxId> {
+        let waits = |known: &Known| {
+            matches!(known.stage, Stage::Waiting) && known.sandbox.cgroup == *cgroup
+        };
+        self.pods.iter().find(|(_, known)| waits(known)).map(|(id, _)| id.clone())
     }
 
     /// Enforces a sandbox whose network is complete, and else prepares it.
@@ -360,9 +365,10 @@ impl Agent {
                 self.pods.remove(id);
             }
             Stage::Enforcing(enforced) => {
-                let pod = Arc::clone(enforced);
+                let (pod, cgroup) = (Arc::clone(enforced), known.sandbox.cgroup.clone());
                 known.stage = Stage::Lingering(Arc::clone(enforced));
-                if pod.is_populated() {
+                // What is left may be processes of the next sandbox, which waits for this one to go.
+                if self.waits_for(&cgroup).is_none() && pod.is_populated() {
                     let (done, id) = (self.done.clone(), id.clone());
                     tokio::spawn(async move {
                         pod.emptied().await;

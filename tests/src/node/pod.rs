@@ -288,6 +288,14 @@ impl Pod {
         Self::run(&self.node, spec)
     }
 
+    /// As [`Self::recreate`], with the next sandbox made before this one ends.
+    pub fn supersede(self) -> Result<Self> {
+        let spec = PodSpec { attempt: self.spec.attempt + 1, ..self.spec.clone() };
+        let next = Self::run(&self.node, spec)?;
+        self.remove_sandbox()?;
+        Ok(next)
+    }
+
     fn remove_sandbox(&self) -> Result<()> {
         self.stop()?;
         let request = RemovePodSandboxRequest { pod_sandbox_id: self.id.clone() };
