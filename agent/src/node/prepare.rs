@@ -89,8 +89,13 @@ pub(super) async fn ahead(
             return Ok(prepared);
         };
         tokio::select! {
-            () = hurry.notified() => return Ok(prepared),
+            biased;
             heard = place.links.changed() => heard?,
+            () = hurry.notified() => {
+                // No uplink by all the news there were: the kernel is asked for what they may not tell.
+                prepared.place = None;
+                return Ok(prepared);
+            }
         }
     }
 }
