@@ -3,147 +3,132 @@
 //! Invariant: a bundle is whole. One bad file, or one name that leads nowhere, and there is none; whoever
 //! has an older one keeps it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{self, DENY_ALL};
-use crate::containerd::Sandbox;
-use crate::policy::{PolicyError, Profile, digest};
+use crate::policy::{Document, Profile, Source, digest};
 
+mod check;
+mod choice;
+mod error;
+mod folder;
+mod include;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
-/// Profiles that one folder may hold.
-const PROFILES: usize = 1024;
-
-/// Why there is no bundle.
-#[derive(Debug, thiserror::Error)]
-pub enum BundleError {
-    /// The folder cannot be read.
-    #[error("reading the policy folder {}", dir.display())]
-    Folder {
-        /// The folder.
-        dir: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// More files than a bundle may hold.
-    #[error("the policy folder {} holds more than {PROFILES} profiles", dir.display())]
-    TooMany {
-        /// The folder.
-        dir: PathBuf,
-    },
-    /// A file is no profile.
-    #[error(transparent)]
-    Profile(#[from] PolicyError),
-    /// Two files give the same name.
-    #[error(
-        "{} and {} both name their profile `{name}`; give one of them another `metadata.name`",
-        first.display(), second.display()
-    )]
-    Duplicate {
-        /// The name.
-        name: String,
-        /// The first file, in the order of their names.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
-    /// A file gives the name of the built-in profile.
-    #[error("{}: the name `{DENY_ALL}` is that of the built-in profile; give another `metadata.name`", file.display())]
-    Reserved {
-        /// The file.
-        file: PathBuf,
-    },
-    /// The configuration names a profile that no file has.
-    #[error("{key} names the profile `{name}`, which no file in {} has", dir.display())]
-    Unknown {
-        /// The configuration's key.
-        key: String,
-        /// The name.
-        name: String,
-        /// The folder.
-        dir: PathBuf,
-    },
-}
+pub use check::check;
+use choice::{By, Candidate};
+pub use choice::{Choice, Weighed};
+pub use error::BundleError;
 
 /// All profiles, and who gets which.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     profiles: BTreeMap<String, Arc<Profile>>,
     default: Arc<Profile>,
-    namespaces: BTreeMap<String, Arc<Profile>>,
-    digest: String,
+    /// Those of the configuration, then those of the profiles in the order of their names.
+    candidates: Vec<Candidate>,
+    digest: Arc<str>,
+    /// What the files said, by their digests, so that those that stay the same are not read again.
+    documents: HashMap<String, Document>,
+}
+
+/// A file that was read.
+#[derive(Debug)]
+struct Read {
+    path: PathBuf,
+    source: Source,
+    document: Document,
 }
 
 impl Bundle {
-    /// Reads the folder's `*.yaml` files, in the order of their names. Hidden files are no profiles.
+    /// Reads the folder's `*.yaml` files, in the order of their names. Hidden files are no profiles. What an older
+    /// bundle has compiled of the same files is used again.
     ///
     /// # Errors
     ///
     /// [`BundleError`] for the first thing that is wrong.
-    pub fn load(policy: &config::Policy) -> Result<Self, BundleError> {
-        let dir = &policy.dir;
-        let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
-        let mut profiles = BTreeMap::from([(DENY_ALL.to_owned(), Arc::new(Profile::deny_all()))]);
-        for file in profile_files(dir)? {
-            let profile = Profile::from_file(&file)?;
-            let name = profile.name().to_owned();
-            if name == DENY_ALL {
-                return Err(BundleError::Reserved { file });
-            }
-            if let Some(first) = files.insert(name.clone(), file.clone()) {
-                return Err(BundleError::Duplicate { name, first, second: file });
-            }
-            profiles.insert(name, Arc::new(profile));
-        }
+    pub fn load(
+        policy: &config::Policy,
+        trust: config::Gitlab,
+        older: Option<&Self>,
+    ) -> Result<Self, BundleError> {
+        let files = read_all(policy, older)?;
+        check_selectors(&files, trust)?;
+        let joined: HashMap<_, _> = older
+            .iter()
+            .flat_map(|older| older.profiles.values())
+            .map(|profile| (profile.digest(), profile))
+            .collect();
+        let mut profiles = include::join_all(&files, &joined)?;
+        profiles.insert(DENY_ALL.to_owned(), Arc::new(Profile::deny_all()));
         let named = |key: &dyn Fn() -> String, name: &str| {
-            let unknown =
-                || BundleError::Unknown { key: key(), name: name.to_owned(), dir: dir.clone() };
-            profiles.get(name).map(Arc::clone).ok_or_else(unknown)
+            let (name, dir) = (name.to_owned(), policy.dir.clone());
+            if profiles.contains_key(&name) {
+                return Ok(name);
+            }
+            Err(BundleError::Unknown { key: key(), name, dir })
         };
         let default = named(&|| "`policy.default`".to_owned(), &policy.default)?;
-        let mut namespaces = BTreeMap::new();
+        let mut chosen = Vec::new();
         for (namespace, name) in &policy.namespaces {
             let key = || format!("`policy.namespaces.{namespace}`");
-            namespaces.insert(namespace.clone(), named(&key, name)?);
+            chosen.push((By::Configuration(namespace.clone()), named(&key, name)?));
         }
-        Ok(Self::new(profiles, default, namespaces))
+        for (name, file) in &files {
+            if let Some(selector) = file.document.select() {
+                chosen.push((By::Selector(selector.clone()), name.clone()));
+            }
+        }
+        let documents = files
+            .into_values()
+            .map(|file| (file.source.digest().to_owned(), file.document))
+            .collect();
+        Ok(Self::new(&profiles, &default, chosen, documents))
     }
 
     /// The bundle of a node that has none: everybody gets `deny-all`.
     #[must_use]
     pub fn deny_all() -> Self {
-        let profile = Arc::new(Profile::deny_all());
-        let profiles = BTreeMap::from([(DENY_ALL.to_owned(), Arc::clone(&profile))]);
-        Self::new(profiles, profile, BTreeMap::new())
+        let profiles = BTreeMap::from([(DENY_ALL.to_owned(), Arc::new(Profile::deny_all()))]);
+        Self::new(&profiles, DENY_ALL, Vec::new(), HashMap::new())
     }
 
     fn new(
-        profiles: BTreeMap<String, Arc<Profile>>,
-        default: Arc<Profile>,
-        namespaces: BTreeMap<String, Arc<Profile>>,
+        profiles: &BTreeMap<String, Arc<Profile>>,
+        default: &str,
+        chosen: Vec<(By, String)>,
+        documents: HashMap<String, Document>,
     ) -> Self {
-        // One line each, in the order of the keys; neither names nor digests hold spaces or line ends.
+        // One line each, in the order of the keys; neither names nor digests hold spaces or line ends. Whom a profile
+        // selects is a part of its file.
         let mut summary = String::new();
-        for (name, profile) in &profiles {
+        for (name, profile) in profiles {
             let _infallible = writeln!(summary, "profile {name} {}", profile.digest());
         }
-        let _infallible = writeln!(summary, "default {}", default.name());
-        for (namespace, profile) in &namespaces {
-            let _infallible = writeln!(summary, "namespace {namespace} {}", profile.name());
+        let _infallible = writeln!(summary, "default {default}");
+        for (by, name) in &chosen {
+            if let By::Configuration(namespace) = by {
+                let _infallible = writeln!(summary, "namespace {namespace} {name}");
+            }
         }
-        Self { profiles, default, namespaces, digest: digest(summary.as_bytes()) }
-    }
-
-    /// The profile of a pod: that of its namespace, else the default. Nothing that a job can set decides.
-    #[must_use]
-    pub fn profile_for(&self, sandbox: &Sandbox) -> Arc<Profile> {
-        Arc::clone(self.namespaces.get(&sandbox.pod.namespace).unwrap_or(&self.default))
+        let digest: Arc<str> = digest(summary.as_bytes()).into();
+        let profiles: BTreeMap<String, Arc<Profile>> = profiles
+            .iter()
+            .map(|(name, profile)| (name.clone(), Arc::new(profile.in_bundle(&digest))))
+            .collect();
+        let named = |name: &str| profiles.get(name).map(Arc::clone);
+        let default =
+            named(default).unwrap_or_else(|| Arc::new(Profile::deny_all().in_bundle(&digest)));
+        let candidates = chosen
+            .into_iter()
+            .filter_map(|(by, name)| Some(Candidate { profile: named(&name)?, by }))
+            .collect();
+        Self { profiles, default, candidates, digest, documents }
     }
 
     /// A profile by its name.
@@ -152,9 +137,24 @@ impl Bundle {
         self.profiles.get(name)
     }
 
+    /// The profile of pods that no other is for.
+    #[must_use]
+    pub const fn default_profile(&self) -> &Arc<Profile> {
+        &self.default
+    }
+
     /// All profiles in the order of their names, `deny-all` among them.
     pub fn profiles(&self) -> impl Iterator<Item = &Arc<Profile>> {
         self.profiles.values()
+    }
+
+    /// The names of the profiles that select by labels of pods.
+    pub fn by_labels(&self) -> impl Iterator<Item = &str> {
+        let by_labels = |candidate: &&Candidate| match &candidate.by {
+            By::Selector(selector) => selector.needs_labels(),
+            By::Configuration(_) => false,
+        };
+        self.candidates.iter().filter(by_labels).map(|candidate| candidate.profile.name())
     }
 
     /// `sha256:` and a hex digest of all that the bundle says: equal bundles, and only these, have equal
@@ -165,27 +165,47 @@ impl Bundle {
     }
 }
 
-/// The files of a folder that are profiles, sorted. Kubernetes mounts a `ConfigMap` with links into the
-/// folder behind `..data`, which it replaces whole: that folder is read, so that no mix of two versions is.
-fn profile_files(dir: &Path) -> Result<Vec<PathBuf>, BundleError> {
-    let failed = |source| BundleError::Folder { dir: dir.to_owned(), source };
-    let version = match dir.join("..data").canonicalize() {
-        Ok(version) => version,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => dir.to_owned(),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut files = Vec::new();
-    for entry in version.read_dir().map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if hidden || path.extension().is_none_or(|extension| extension != "yaml") {
-            continue;
+/// Reads every file alone.
+fn read_all(
+    policy: &config::Policy,
+    older: Option<&Bundle>,
+) -> Result<BTreeMap<String, Read>, BundleError> {
+    let mut files: BTreeMap<String, Read> = BTreeMap::new();
+    for path in folder::profile_files(&policy.dir)? {
+        let source = Source::from_file(&path)?;
+        let known = older.and_then(|older| older.documents.get(source.digest()));
+        let document = known.cloned().map_or_else(|| source.read(), Ok)?;
+        let name = document.profile().name().to_owned();
+        if name == DENY_ALL {
+            return Err(BundleError::Reserved { file: path });
         }
-        if files.len() == PROFILES {
-            return Err(BundleError::TooMany { dir: dir.to_owned() });
+        let read = Read { path: path.clone(), source, document };
+        if let Some(first) = files.insert(name.clone(), read) {
+            return Err(BundleError::Duplicate { name, first: first.path, second: path });
         }
-        files.push(path);
     }
-    files.sort();
     Ok(files)
+}
+
+/// That each profile can be told whom it is for, and no other is for the same.
+fn check_selectors(
+    files: &BTreeMap<String, Read>,
+    trust: config::Gitlab,
+) -> Result<(), BundleError> {
+    let mut seen = HashMap::new();
+    for (name, file) in files {
+        let Some(selector) = file.document.select() else { continue };
+        if !trust.trust_annotations
+            && let Some(fact) = selector.needs_annotations()
+        {
+            let (profile, condition) = (name.clone(), fact.key());
+            return Err(BundleError::NeedsAnnotations { profile, condition });
+        }
+        if let Some(first) = seen.insert(selector, name) {
+            let (first, second) = (String::clone(first), name.clone());
+            let selector = selector.to_string();
+            return Err(BundleError::SameSelector { first, second, selector });
+        }
+    }
+    Ok(())
 }

@@ -59,7 +59,7 @@ fn act(args: &AgentArgs, out: &mut dyn Write, errors: &mut dyn Write) -> io::Res
         return Ok(0);
     }
     if args.check_config {
-        return match Bundle::load(&config.policy) {
+        return match Bundle::load(&config.policy, config.gitlab, None) {
             Ok(bundle) => {
                 let profiles = bundle.profiles().count();
                 writeln!(

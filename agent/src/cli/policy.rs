@@ -1,4 +1,4 @@
-//! `weir policy check` and `weir policy explain`.
+//! `weir policy check`, `explain` and `which`.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::policy::{Chain, Profile, Target, check, explain};
+use self::which::WhichArgs;
+use crate::bundle::check;
+use crate::policy::{Chain, Profile, Target, explain};
+
+mod which;
 
 /// Arguments of `weir policy`.
 #[derive(Debug, Args)]
@@ -17,13 +21,14 @@ pub struct PolicyArgs {
 
 #[derive(Debug, Subcommand)]
 enum PolicyCommand {
-    /// Check profile files; all of them are read, and every error is shown with its place.
+    /// Check profile files, or whole policy folders; every error is shown with its place.
     ///
-    /// Exits with 0 if all files are good, else with 1.
+    /// In a folder, what the profiles include and whom they select is checked too. Exits with 0 if all is good, else
+    /// with 1.
     Check {
-        /// The profile files.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
+        /// Profile files and policy folders.
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
     },
     /// Say whether a profile allows a destination, and which rule decides.
     ///
@@ -37,13 +42,18 @@ enum PolicyCommand {
         #[arg(value_name = "DESTINATION")]
         destination: Target,
     },
+    /// Say which profile a job would get, and why.
+    ///
+    /// Exits with 0, or with 2 if the policies cannot be used.
+    Which(WhichArgs),
 }
 
 /// Does what the arguments say.
 #[must_use]
 pub fn run(args: &PolicyArgs, out: &mut dyn Write, errors: &mut dyn Write) -> ExitCode {
     let done = match &args.command {
-        PolicyCommand::Check { files } => check(files, out, errors).map(|good| u8::from(!good)),
+        PolicyCommand::Check { paths } => check(paths, out, errors).map(|good| u8::from(!good)),
+        PolicyCommand::Which(args) => which::run(args, out, errors),
         PolicyCommand::Explain { file, destination } => run_explain(file, destination, out, errors),
     };
     // Whoever closed the pipe no longer wants the answer, but must not take it for a good one.

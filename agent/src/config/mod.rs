@@ -116,6 +116,8 @@ pub struct HardBlocks {
 pub struct Gitlab {
     /// What the runner writes into annotations is its own word: no runner of the cluster lets jobs overwrite them.
     pub trust_annotations: bool,
+    /// Labels beside the runner's own are the operator's: no runner of the cluster lets jobs write them.
+    pub trust_labels: bool,
 }
 
 /// Sizes.
@@ -182,7 +184,7 @@ impl Default for Config {
             hard_blocks: HardBlocks { metadata: true, dot: true },
             limits: Limits { entries_per_pod: ENTRIES_PER_POD, pod_slots: POD_SLOTS },
             require: Require { veth: true },
-            gitlab: Gitlab { trust_annotations: false },
+            gitlab: Gitlab { trust_annotations: false, trust_labels: false },
             events: Events { stdout: true, file: None },
             http: Some(SocketAddr::from(([127, 0, 0, 1], 9411))),
             control: PathBuf::from("/run/weir/weir.sock"),

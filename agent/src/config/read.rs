@@ -81,8 +81,10 @@ impl Reader<'_> {
         if let Some([veth]) = self.section(require, "`require`", ["veth"]) {
             self.switch(veth, "`require`", &mut config.require.veth);
         }
-        if let Some([trust]) = self.section(gitlab, "`gitlab`", ["trustAnnotations"]) {
-            self.switch(trust, "`gitlab`", &mut config.gitlab.trust_annotations);
+        let keys = ["trustAnnotations", "trustLabels"];
+        if let Some([annotations, labels]) = self.section(gitlab, "`gitlab`", keys) {
+            self.switch(annotations, "`gitlab`", &mut config.gitlab.trust_annotations);
+            self.switch(labels, "`gitlab`", &mut config.gitlab.trust_labels);
         }
         if let Some([stdout, file]) = self.section(events, "`events`", ["stdout", "file"]) {
             self.switch(stdout, "`events`", &mut config.events.stdout);

@@ -134,12 +134,19 @@ fn require_keys(Require { veth }: Require) -> [Line; 1] {
     )]
 }
 
-fn gitlab_keys(Gitlab { trust_annotations }: Gitlab) -> [Line; 1] {
-    [(
-        "trustAnnotations",
-        trust_annotations.to_string(),
-        "true only where pod_annotations_overwrite_allowed is empty in every runner's config.toml",
-    )]
+fn gitlab_keys(Gitlab { trust_annotations, trust_labels }: Gitlab) -> [Line; 2] {
+    [
+        (
+            "trustAnnotations",
+            trust_annotations.to_string(),
+            "true only where pod_annotations_overwrite_allowed is empty in every runner's config.toml",
+        ),
+        (
+            "trustLabels",
+            trust_labels.to_string(),
+            "true only where pod_labels_overwrite_allowed is empty, and no pod_labels are made of variables",
+        ),
+    ]
 }
 
 fn event_keys(Events { stdout, file }: &Events) -> [Line; 2] {

@@ -44,7 +44,7 @@ dns: { upstreams: [192.0.2.1, "[2001:db8::1]:5353", "2001:db8::2"], cacheEntries
 hardBlocks: { metadata: false, dot: false }
 limits: { entriesPerPod: 64, podSlots: 2 }
 require: { veth: false }
-gitlab: { trustAnnotations: true }
+gitlab: { trustAnnotations: true, trustLabels: true }
 events: { stdout: false, file: /var/log/weir.jsonl }
 http: "[::1]:80"
 control: /run/weir.sock
@@ -83,7 +83,7 @@ fn every_key_is_read() {
         hard_blocks: HardBlocks { metadata: false, dot: false },
         limits: Limits { entries_per_pod: number(64), pod_slots: number(2) },
         require: Require { veth: false },
-        gitlab: Gitlab { trust_annotations: true },
+        gitlab: Gitlab { trust_annotations: true, trust_labels: true },
         events: Events { stdout: false, file: Some("/var/log/weir.jsonl".into()) },
         http: Some("[::1]:80".parse().unwrap()),
         control: "/run/weir.sock".into(),

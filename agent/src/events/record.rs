@@ -1,6 +1,6 @@
 //! The event record, schema version 1. Field order is the order of the published format.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::SystemTime};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -20,7 +20,7 @@ pub struct Record {
     pub kind: Kind,
     /// When it happened: RFC 3339, UTC, milliseconds.
     pub ts: String,
-    /// What became of it; absent in `attach`, `detach` and `lost`.
+    /// What became of it; in `violation` and `flow`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<RecordVerdict>,
     /// Why it was refused or audited.
@@ -47,12 +47,45 @@ pub struct Record {
     /// From the first to the last sight, milliseconds; in `flow`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// Why policies could not come into force; in `policy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// The pod; null outside Kubernetes.
     pub pod: Option<PodInfo>,
     /// The container that the process was in; null outside Kubernetes, and where it is not known.
     pub container: Option<String>,
-    /// The CI job; null where there is none.
+    /// The GitLab CI job; null where there is none.
     pub gitlab: Option<GitlabInfo>,
+    /// The GitHub Actions runner; null where there is none.
+    pub github: Option<GithubInfo>,
+}
+
+impl Record {
+    /// A record that tells of nothing but its kind yet.
+    #[must_use]
+    pub fn new(kind: Kind, at: SystemTime, node: String, policy: PolicyInfo) -> Self {
+        Self {
+            schema: SCHEMA_VERSION,
+            kind,
+            ts: humantime::format_rfc3339_millis(at).to_string(),
+            verdict: None,
+            reason: None,
+            node,
+            policy,
+            process: None,
+            attribution: Attribution::None,
+            destination: None,
+            count: 0,
+            bytes_up: 0,
+            bytes_down: 0,
+            duration_ms: None,
+            error: None,
+            pod: None,
+            container: None,
+            gitlab: None,
+            github: None,
+        }
+    }
 }
 
 /// What a record tells of.
@@ -69,6 +102,8 @@ pub enum Kind {
     Detach,
     /// Records that could not be written.
     Lost,
+    /// Policies came into force, or others could not, which `error` tells.
+    Policy,
 }
 
 /// What became of it.
@@ -148,6 +183,12 @@ pub struct PolicyInfo {
 pub enum Scope {
     /// Named on the command line.
     Command,
+    /// By the job's project, or the repository that its runner is registered for.
+    Project,
+    /// By the job's group, or the organization or scale set of its runner.
+    Group,
+    /// By the pod's labels.
+    Labels,
     /// By the pod's namespace.
     Namespace,
     /// Nothing chose another.
@@ -215,6 +256,20 @@ pub struct GitlabInfo {
     pub job_url: Option<String>,
     /// Those of these fields that are no more than the job's word: it could have set them.
     pub untrusted: Vec<&'static str>,
+}
+
+/// A runner of a GitHub runner scale set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GithubInfo {
+    /// The scale set.
+    pub scale_set: String,
+    /// The enterprise that it is registered for.
+    pub enterprise: Option<String>,
+    /// The organization that it is registered for, or the owner of the repository.
+    pub organization: Option<String>,
+    /// The repository that it is registered for, `owner/name`.
+    pub repository: Option<String>,
 }
 
 /// The name of a protocol number.

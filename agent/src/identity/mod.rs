@@ -1,5 +1,10 @@
 //! Whose pod it is, by what the platform that made it has written on it.
 //!
-//! Invariant: nothing that a job prints, sets or could have had expanded is taken for more than a claim.
+//! Invariant: nothing that a job prints, sets or could have had expanded is taken for more than a claim, and
+//! [`Traits`] hold no claim.
 
+pub mod github;
 pub mod gitlab;
+mod traits;
+
+pub use traits::{GithubTraits, GitlabTraits, Traits};

@@ -9,7 +9,7 @@ use std::{
 };
 
 use nix::unistd::geteuid;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::{
     enforce::{Enforcer, chain},
@@ -17,6 +17,7 @@ use super::{
     lock,
     pins::Pins,
     pods::{Known, Pods, PodsBySlot, Stage},
+    policies::{Cause, Policies},
     pool::SlotPool,
     ready::Ready,
     reconcile::Done,
@@ -24,9 +25,9 @@ use super::{
     signals::{Signals, Wanted},
 };
 use crate::{
-    bundle::Bundle,
+    bundle::watch::FolderWatch,
     config::Config,
-    containerd::{Sandbox, SandboxId, WatchSettings, watch},
+    containerd::{Sandbox, SandboxId, WatchSettings, Watcher, watch},
     control::{ControlSocket, PodsSource},
     datapath::{Datapath, events::EventRing, slot::PodLimits},
     events::sink::Sink,
@@ -57,7 +58,7 @@ pub fn run(config: &Config) -> Result<(), NodeError> {
 
 pub(super) struct Agent {
     pub(super) config: Config,
-    pub(super) bundle: Bundle,
+    pub(super) policies: Policies,
     pub(super) enforcer: Arc<Enforcer>,
     pub(super) pods: Pods,
     /// Sandboxes that nobody selected; their barrier may yet ask for enforcement.
@@ -72,7 +73,6 @@ pub(super) struct Agent {
 impl Agent {
     async fn run(config: &Config) -> Result<(), NodeError> {
         // Everything that a person can get wrong, before anything is touched.
-        let bundle = Bundle::load(&config.policy)?;
         let upstreams = upstreams(config)?;
         let sink = Arc::new(Sink::open_all(config.events.stdout, config.events.file.as_deref())?);
         let cgroup_root = config.cgroup_root()?;
@@ -80,6 +80,8 @@ impl Agent {
             .node_name(std::env::var_os("NODE_NAME").as_deref())
             .map_err(NodeError::system("asking for the machine's name"))?;
         let mut signals = Signals::new().map_err(NodeError::system("watching signals"))?;
+        let folder = FolderWatch::new(&config.policy.dir)
+            .map_err(NodeError::path("watching the policy folder", &config.policy.dir))?;
 
         // From here on things are touched, and nobody else may.
         let state = state_folder(config)?;
@@ -124,7 +126,7 @@ impl Agent {
             cgroup_root,
             requires_veth: config.require.veth,
             hard_blocks: config.hard_blocks,
-            annotations: config.gitlab.into(),
+            trust: config.gitlab,
             limits,
             sweeper: Sweeper::start(limits),
             pods_by_slot,
@@ -132,7 +134,7 @@ impl Agent {
         let (done, mut finished) = mpsc::unbounded_channel();
         let mut agent = Self {
             config: config.clone(),
-            bundle,
+            policies: Policies::read(config),
             enforcer: Arc::new(enforcer),
             pods: Pods::new(),
             passed_over: BTreeMap::new(),
@@ -146,23 +148,8 @@ impl Agent {
             watch(WatchSettings::new(containerd.socket.clone(), containerd.namespace.clone()));
         agent.ready.programs.holds();
         tracing::info!("the programs are loaded");
-        let mut containerd_state = watcher.state.clone();
-        loop {
-            tokio::select! {
-                Ok(()) = containerd_state.changed() => {
-                    agent.ready.follow(&containerd_state.borrow_and_update());
-                }
-                change = watcher.changes.recv() => match change {
-                    Some(change) => agent.on_change(change),
-                    None => return Ok(()),
-                },
-                Some(done) = finished.recv() => agent.on_done(done),
-                wanted = signals.next() => match wanted {
-                    Wanted::Reload => agent.reload(),
-                    Wanted::End => break,
-                },
-            }
-        }
+        agent.tell_first_policies();
+        agent.act(&mut watcher, &mut finished, &folder.follow(), &mut signals).await;
         drop(watcher);
         agent.finish(&mut finished).await;
         drop(agent);
@@ -175,25 +162,32 @@ impl Agent {
         Ok(())
     }
 
-    /// Reads the policies again. Ones that cannot be used change nothing.
-    fn reload(&mut self) {
-        let bundle = match Bundle::load(&self.config.policy) {
-            Ok(bundle) => bundle,
-            Err(error) => {
-                tracing::error!(error = %chain(&error), "the policies stay as they were");
-                return;
-            }
-        };
-        self.bundle = bundle;
-        for known in self.pods.values() {
-            if let Stage::Enforcing(enforced) | Stage::Lingering(enforced) = &known.stage {
-                enforced.replace(&self.bundle.profile_for(&known.sandbox));
+    /// Does what containerd, its own work, the policy folder and signals ask for, until it is told to end.
+    async fn act(
+        &mut self,
+        watcher: &mut Watcher,
+        finished: &mut mpsc::UnboundedReceiver<Done>,
+        folder: &Notify,
+        signals: &mut Signals,
+    ) {
+        let mut containerd_state = watcher.state.clone();
+        loop {
+            tokio::select! {
+                Ok(()) = containerd_state.changed() => {
+                    self.ready.follow(&containerd_state.borrow_and_update());
+                }
+                change = watcher.changes.recv() => match change {
+                    Some(change) => self.on_change(change),
+                    None => return,
+                },
+                Some(done) = finished.recv() => self.on_done(done),
+                () = folder.notified() => self.read_policies(Cause::Noticed),
+                wanted = signals.next() => match wanted {
+                    Wanted::Reload => self.read_policies(Cause::Asked),
+                    Wanted::End => return,
+                },
             }
         }
-        tracing::info!(
-            bundle = self.bundle.digest(),
-            "the policies were read again and are in force"
-        );
     }
 
     /// Waits for what is half done. Everything that is enforced stays so.

@@ -17,14 +17,15 @@ use super::{
     surroundings,
 };
 use crate::{
-    config::HardBlocks,
+    bundle::Choice,
+    config::{self, HardBlocks},
     containerd::{Sandbox, SandboxId},
     datapath::{Datapath, slot::PodLimits, wire::WireAttach},
     events::{
         record::{Kind, PodInfo, Scope},
         sink::Sink,
     },
-    identity::gitlab::{self, Annotations},
+    identity::{github, gitlab},
     netns::{
         listener,
         nftables::{self, DnsCapture},
@@ -36,7 +37,6 @@ use crate::{
         records::Recorder,
         sweep::Sweeper,
     },
-    policy::Profile,
     resolver::{Listener, Resolver, serve},
     system::addresses::AddressChanges,
 };
@@ -57,8 +57,8 @@ pub(super) struct Enforcer {
     pub(super) wire_attach: WireAttach,
     pub(super) requires_veth: bool,
     pub(super) hard_blocks: HardBlocks,
-    /// What annotations of GitLab Runner's pods are worth.
-    pub(super) annotations: Annotations,
+    /// What of GitLab Runner's pods no job could have written.
+    pub(super) trust: config::Gitlab,
     /// Sizes of a pod's tables.
     pub(super) limits: PodLimits,
     pub(super) sweeper: Sweeper,
@@ -68,8 +68,7 @@ pub(super) struct Enforcer {
 /// What a pod is enforced by.
 #[derive(Debug)]
 pub(super) struct Assigned {
-    pub(super) profile: Arc<Profile>,
-    pub(super) scope: Scope,
+    pub(super) choice: Choice,
     pub(super) containers: Arc<Containers>,
 }
 
@@ -84,7 +83,7 @@ impl Enforcer {
         prepared: Option<Prepared>,
         policy: Assigned,
     ) -> Result<Arc<Enforced>, EnforceError> {
-        let Assigned { profile, scope, containers } = policy;
+        let Assigned { choice: Choice { profile, scope }, containers } = policy;
         let folder = self.pins.of(&sandbox.id);
         let cgroup = sandbox.cgroup.below(&self.cgroup_root);
         let journal_path = self.journals.join(sandbox.id.as_str());
@@ -191,9 +190,10 @@ impl Enforcer {
             name: sandbox.pod.name.clone(),
             uid: sandbox.pod.uid.clone(),
         };
-        let job = gitlab::job(&sandbox.labels, &sandbox.annotations, self.annotations);
+        let job = gitlab::job(&sandbox.labels, &sandbox.annotations, self.trust.into());
+        let runner = github::runner(&sandbox.labels);
         Recorder::new(Arc::clone(&self.sink), self.node.clone(), scope, Some(subject))
-            .with_gitlab(job)
+            .with_job(job, runner)
     }
 }
 

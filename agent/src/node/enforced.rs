@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::{enforce::chain, error::EnforceError, pins, pods::PodsBySlot, surroundings};
 use crate::{
+    bundle::Choice,
     containerd::Sandbox,
     datapath::{
         attach::Attachment,
@@ -20,7 +21,6 @@ use crate::{
     events::record::Kind,
     netns::{Netns, uplink},
     pod::{EnforcedPod, Surroundings},
-    policy::Profile,
     resolver::Server,
     system::cgroup,
 };
@@ -79,9 +79,10 @@ impl Enforced {
         *lock(&self.watching) = Some(task);
     }
 
-    /// Puts another profile into force.
-    pub(super) fn replace(&self, profile: &Arc<Profile>) {
-        if let Err(error) = self.pod.replace(profile) {
+    /// Puts the profile into force that a bundle gives the pod.
+    pub(super) fn assign(&self, choice: &Choice) {
+        self.pod.recorder().set_scope(choice.scope);
+        if let Err(error) = self.pod.assign(&choice.profile) {
             tracing::error!(
                 pod = self.sandbox.pod.name,
                 error = %chain(&error),

@@ -3,7 +3,6 @@
 use std::{io, path::PathBuf};
 
 use crate::{
-    bundle::BundleError,
     control::ControlError,
     datapath::DatapathError,
     events::sink::SinkError,
@@ -32,9 +31,6 @@ pub enum NodeError {
     /// cgroup version 2 is not usable.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
-    /// The policies cannot be used.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
     /// The events cannot be written.
     #[error(transparent)]
     Sink(#[from] SinkError),

@@ -20,6 +20,7 @@ mod leftovers;
 mod lock;
 mod pins;
 mod pods;
+mod policies;
 mod pool;
 mod prepare;
 mod ready;

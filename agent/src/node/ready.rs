@@ -11,6 +11,8 @@ pub(super) struct Ready {
     pub(super) programs: Condition,
     pub(super) containerd: Condition,
     pub(super) reconciled: Condition,
+    /// Some policies could be used since the agent began.
+    pub(super) policies: Condition,
 }
 
 impl Ready {
@@ -19,6 +21,7 @@ impl Ready {
             programs: readiness.condition("programs"),
             containerd: readiness.condition("containerd"),
             reconciled: readiness.condition("reconciled"),
+            policies: readiness.condition("policies"),
         }
     }
 

@@ -15,13 +15,14 @@ use super::{
     error::EnforceError,
     leftovers,
     pods::{Known, Stage},
+    policies::Cause,
     prepare::{self, Prepared},
     roster::Phase,
 };
 use crate::{
+    bundle::{Bundle, BundleError},
     config::Select,
     containerd::{CgroupPath, Change, Container, Listing, Sandbox, SandboxId},
-    events::record::Scope,
     system::cgroup,
 };
 
@@ -34,6 +35,8 @@ pub(super) enum Done {
     Prepared(SandboxId, Box<Result<Prepared, EnforceError>>),
     Enforced(SandboxId, Result<Arc<Enforced>, EnforceError>, Duration),
     Again(SandboxId),
+    /// The policies were read.
+    Policies(Cause, Box<Result<Bundle, BundleError>>),
     /// Nothing is left in the cgroup of a pod that has ended, or that cannot be told.
     Emptied(SandboxId),
     Released(SandboxId),
@@ -241,14 +244,8 @@ impl Agent {
             _ => None,
         };
         let sandbox = known.sandbox.clone();
-        let scope = if self.config.policy.namespaces.contains_key(&sandbox.pod.namespace) {
-            Scope::Namespace
-        } else {
-            Scope::Default
-        };
         let policy = Assigned {
-            profile: self.bundle.profile_for(&sandbox),
-            scope,
+            choice: self.policies.choose(&sandbox, &self.config),
             containers: Arc::clone(&known.containers),
         };
         let (enforcer, done) = (Arc::clone(&self.enforcer), self.done.clone());
@@ -269,6 +266,7 @@ impl Agent {
                 _ => {}
             },
             Done::Emptied(id) => self.emptied(&id),
+            Done::Policies(cause, read) => self.policies_read(cause, *read),
             Done::Released(id) => {
                 if let Some(known) = self.pods.remove(&id) {
                     self.roster.enter(&known.sandbox, Phase::Gone, None);
@@ -312,10 +310,7 @@ impl Agent {
             "enforced"
         );
         // The policies may have been read again meanwhile.
-        let profile = self.bundle.profile_for(&known.sandbox);
-        if !Arc::ptr_eq(&profile, &enforced.pod.current_profile()) {
-            enforced.replace(&profile);
-        }
+        enforced.assign(&self.policies.choose(&known.sandbox, &self.config));
         if let Some(started) = known.started {
             waited(id, started.elapsed());
         }

@@ -6,7 +6,7 @@ use weir_ebpf::{flow::Outcome, reason::Reason};
 
 use crate::{
     attribution::Identity,
-    policy::{Profile, RuleIndex},
+    policy::{Provenance, RuleIndex},
 };
 
 /// One destination of one process, with all that was counted.
@@ -26,8 +26,8 @@ pub struct Account {
     pub outcome: Outcome,
     /// Why, when it was not allowed.
     pub reason: Option<Reason>,
-    /// The profile in force at the first sight.
-    pub profile: Arc<Profile>,
+    /// Of the profile in force at the first sight.
+    pub provenance: Arc<Provenance>,
     /// Its rule.
     pub rule: RuleIndex,
     /// Connects, packets of unconnected sockets, or questions.
@@ -46,6 +46,6 @@ impl Account {
     /// The id of the rule in its profile.
     #[must_use]
     pub fn rule_id(&self) -> &str {
-        self.profile.rule_id(self.rule)
+        self.provenance.rule_id(self.rule)
     }
 }

@@ -20,7 +20,7 @@ impl EnforcedPod {
         state.generation = left.generation;
         for (generation, digest) in &story.profiles {
             if digest == profile.digest() {
-                state.history.remember(*generation, Arc::clone(&profile));
+                state.history.remember(*generation, Arc::clone(profile.provenance()));
             }
         }
         let mut unexplained = Vec::new();

@@ -49,7 +49,8 @@ impl EnforcedPod {
         let mut state = lock(&self.state);
         let generation = self.datapath.next_generation();
         let networks = kernel_networks(profile, generation, &state.surroundings)?;
-        state.history.remember(generation, Arc::clone(profile));
+        state.history.remember(generation, Arc::clone(profile.provenance()));
+        state.applied = false;
         // From here on an answer that was decided under the old profile is not admitted any more.
         self.profile.store(Arc::clone(profile));
         let bank = self.datapath.stage_networks(&self.slot, &networks)?;
@@ -65,9 +66,28 @@ impl EnforcedPod {
         self.datapath
             .set_state(&self.slot, &self.pod_state(profile, generation, bank, state.proven))?;
         state.generation = generation;
+        state.applied = true;
         if let Some(journal) = &self.journal {
             journal.profile(generation, profile.digest());
         }
+        Ok(())
+    }
+
+    /// Gives the pod a profile that may be the one it has. One that says the same, and only comes from another bundle,
+    /// changes nothing in the kernel: no connect is decided anew for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::replace`].
+    pub fn assign(&self, profile: &Arc<Profile>) -> Result<(), PodError> {
+        let mut state = lock(&self.state);
+        if !state.applied || !self.profile.load().is_same(profile) {
+            drop(state);
+            return self.replace(profile);
+        }
+        let generation = state.generation;
+        state.history.remember(generation, Arc::clone(profile.provenance()));
+        self.profile.store(Arc::clone(profile));
         Ok(())
     }
 

@@ -122,6 +122,8 @@ struct State {
     proven: bool,
     /// Of the policy in the kernel; 0 before there is one.
     generation: u32,
+    /// Whether the kernel holds the current profile, all of it.
+    applied: bool,
     history: ProfileHistory,
 }
 
@@ -154,6 +156,7 @@ impl EnforcedPod {
                 surroundings: Surroundings::default(),
                 proven: false,
                 generation: 0,
+                applied: false,
                 history: ProfileHistory::default(),
             }),
             hosts: Mutex::default(),

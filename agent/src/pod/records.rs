@@ -23,12 +23,12 @@ use crate::{
     events::{
         queue::Share,
         record::{
-            Attribution, Destination, GitlabInfo, Kind, PodInfo, PolicyInfo, ProcessInfo, Record,
-            RecordReason, RecordVerdict, SCHEMA_VERSION, Scope, protocol_name,
+            Attribution, Destination, GithubInfo, GitlabInfo, Kind, PodInfo, PolicyInfo,
+            ProcessInfo, Record, RecordReason, RecordVerdict, Scope, protocol_name,
         },
         sink::Sink,
     },
-    policy::{Mode, Profile, RuleIndex},
+    policy::{Mode, Provenance, RuleIndex},
     resolver::Refusal,
     system::clock::wall_clock,
 };
@@ -45,10 +45,11 @@ pub struct Recorder {
     /// What waits of this pod's records to be written.
     share: Arc<Share>,
     node: String,
-    scope: Scope,
+    scope: Mutex<Scope>,
     /// The pod, in Kubernetes.
     subject: Option<PodInfo>,
     gitlab: Option<GitlabInfo>,
+    github: Option<GithubInfo>,
     /// The pod's containers.
     containers: Arc<Containers>,
     /// Process above which no ancestor is shown.
@@ -74,7 +75,7 @@ struct NameCount {
     first: SystemTime,
     last: SystemTime,
     process: Identity,
-    profile: Arc<Profile>,
+    provenance: Arc<Provenance>,
     rule: RuleIndex,
 }
 
@@ -86,9 +87,10 @@ impl Recorder {
             sink,
             share: Arc::default(),
             node,
-            scope,
+            scope: Mutex::new(scope),
             subject,
             gitlab: None,
+            github: None,
             containers: Arc::default(),
             root: OnceLock::new(),
             names: Mutex::default(),
@@ -98,16 +100,21 @@ impl Recorder {
         }
     }
 
-    /// Has records name the CI job.
+    /// Has records name the CI job or the runner.
     #[must_use]
-    pub fn with_gitlab(self, gitlab: Option<GitlabInfo>) -> Self {
-        Self { gitlab, ..self }
+    pub fn with_job(self, gitlab: Option<GitlabInfo>, github: Option<GithubInfo>) -> Self {
+        Self { gitlab, github, ..self }
     }
 
     /// Has processes be named with their containers.
     #[must_use]
     pub fn with_containers(self, containers: Arc<Containers>) -> Self {
         Self { containers, ..self }
+    }
+
+    /// Says how the profile was chosen that is in force from now on.
+    pub fn set_scope(&self, scope: Scope) {
+        *lock(&self.scope) = scope;
     }
 
     fn write(&self, record: &Record) {
@@ -180,7 +187,7 @@ impl Recorder {
             first: now,
             last: now,
             process: process.clone(),
-            profile: Arc::clone(refusal.profile),
+            provenance: Arc::clone(refusal.profile.provenance()),
             rule,
         };
         names.insert(key, count);
@@ -192,7 +199,7 @@ impl Recorder {
             port: None,
             proto: "dns".to_owned(),
         };
-        let mut record = self.record(Kind::Violation, now, refusal.profile, rule);
+        let mut record = self.record(Kind::Violation, now, refusal.profile.provenance(), rule);
         record.verdict = Some(if audited { RecordVerdict::Audit } else { RecordVerdict::Block });
         record.reason = Some(RecordReason(refusal.reason));
         record.destination = Some(destination);
@@ -201,30 +208,24 @@ impl Recorder {
         self.write(&record);
     }
 
-    fn record(&self, kind: Kind, at: SystemTime, profile: &Profile, rule: RuleIndex) -> Record {
+    fn record(
+        &self,
+        kind: Kind,
+        at: SystemTime,
+        provenance: &Provenance,
+        rule: RuleIndex,
+    ) -> Record {
+        let policy = PolicyInfo {
+            scope: *lock(&self.scope),
+            profile: provenance.profile().to_owned(),
+            rule_id: provenance.rule_id(rule).to_owned(),
+            bundle: provenance.bundle().to_owned(),
+        };
         Record {
-            schema: SCHEMA_VERSION,
-            kind,
-            ts: humantime::format_rfc3339_millis(at).to_string(),
-            verdict: None,
-            reason: None,
-            node: self.node.clone(),
-            policy: PolicyInfo {
-                scope: self.scope,
-                profile: profile.name().to_owned(),
-                rule_id: profile.rule_id(rule).to_owned(),
-                bundle: profile.digest().to_owned(),
-            },
-            process: None,
-            attribution: Attribution::None,
-            destination: None,
-            count: 0,
-            bytes_up: 0,
-            bytes_down: 0,
-            duration_ms: None,
             pod: self.subject.clone(),
-            container: None,
             gitlab: self.gitlab.clone(),
+            github: self.github.clone(),
+            ..Record::new(kind, at, self.node.clone(), policy)
         }
     }
 
@@ -255,7 +256,7 @@ impl EnforcedPod {
     pub fn record_phase(&self, kind: Kind) {
         let profile = self.current_profile();
         let rule = RuleIndex::DEFAULT_DENY;
-        let mut record = self.recorder.record(kind, SystemTime::now(), &profile, rule);
+        let mut record = self.recorder.record(kind, SystemTime::now(), profile.provenance(), rule);
         record.attribution = Attribution::Cgroup;
         record.count = 1;
         self.recorder.write_until(&record, Some(Instant::now() + PATIENCE));
@@ -280,8 +281,12 @@ impl EnforcedPod {
         let profile = self.current_profile();
         let refined = self.refine(&event.flow.peer, reason);
         let rule = RuleIndex::DEFAULT_DENY;
-        let mut record =
-            self.recorder.record(Kind::Violation, wall_clock(event.at_ns), &profile, rule);
+        let mut record = self.recorder.record(
+            Kind::Violation,
+            wall_clock(event.at_ns),
+            profile.provenance(),
+            rule,
+        );
         record.verdict = Some(outcome.into());
         record.reason = Some(RecordReason(refined));
         record.destination = Some(self.destination(&event.flow.peer));
@@ -303,7 +308,7 @@ impl EnforcedPod {
         for account in &accounts {
             self.recorder.write_until(&self.recorder.flow_record(account), until);
         }
-        self.record_lost(&self.current_profile());
+        self.record_lost(self.current_profile().provenance());
         accounts
     }
 
@@ -311,8 +316,9 @@ impl EnforcedPod {
         let outcome = Outcome::from_code(key.outcome)?;
         let reason = Reason::from_code(key.reason).map(|reason| self.refine(&key.peer, reason));
         let known = lock(&self.state).history.find(flow.rule);
-        let (profile, rule) =
-            known.unwrap_or_else(|| (self.current_profile(), RuleIndex::DEFAULT_DENY));
+        let (provenance, rule) = known.unwrap_or_else(|| {
+            (Arc::clone(self.current_profile().provenance()), RuleIndex::DEFAULT_DENY)
+        });
         let address = ip(key.peer.address);
         Some(Account {
             process: self.identify(flow.process, flow.comm),
@@ -322,7 +328,7 @@ impl EnforcedPod {
             port: key.peer.port,
             outcome,
             reason,
-            profile,
+            provenance,
             rule,
             count: flow.count,
             bytes_up: flow.bytes_up,
@@ -358,13 +364,13 @@ impl EnforcedPod {
         }
     }
 
-    fn record_lost(&self, profile: &Profile) {
+    fn record_lost(&self, provenance: &Provenance) {
         let kernel = self.datapath.counters(&self.slot).unwrap_or_default();
         let lost =
             kernel.lost_events + kernel.lost_flows + self.recorder.lost.load(Ordering::Relaxed);
         if lost > 0 {
             let rule = RuleIndex::DEFAULT_DENY;
-            let mut record = self.recorder.record(Kind::Lost, SystemTime::now(), profile, rule);
+            let mut record = self.recorder.record(Kind::Lost, SystemTime::now(), provenance, rule);
             record.count = lost;
             self.recorder.write_until(&record, Some(Instant::now() + PATIENCE));
         }
@@ -384,7 +390,7 @@ impl Recorder {
                 port: 0,
                 outcome: if key.audited { Outcome::Audited } else { Outcome::Blocked },
                 reason: Some(key.reason),
-                profile: Arc::clone(&seen.profile),
+                provenance: Arc::clone(&seen.provenance),
                 rule: seen.rule,
                 count: seen.count,
                 bytes_up: 0,
@@ -396,7 +402,7 @@ impl Recorder {
     }
 
     fn flow_record(&self, account: &Account) -> Record {
-        let mut record = self.record(Kind::Flow, account.last, &account.profile, account.rule);
+        let mut record = self.record(Kind::Flow, account.last, &account.provenance, account.rule);
         record.verdict = Some(account.outcome.into());
         record.reason = account.reason.map(RecordReason);
         record.destination = Some(Destination {

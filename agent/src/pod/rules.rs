@@ -5,27 +5,27 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use crate::policy::{Profile, RuleIndex};
+use crate::policy::{Provenance, RuleIndex};
 
 /// The number of a rule: the low half of the policy generation, and the index in that profile.
 pub(super) const fn number(generation: u32, rule: RuleIndex) -> u32 {
     (generation << 16) | rule.0 as u32
 }
 
-/// The profiles that were in force, by the half of their generation that the numbers carry.
+/// Where the profiles that were in force came from, by the half of their generation that the numbers carry.
 #[derive(Debug, Default)]
-pub(super) struct ProfileHistory(HashMap<u16, Arc<Profile>>);
+pub(super) struct ProfileHistory(HashMap<u16, Arc<Provenance>>);
 
 impl ProfileHistory {
     /// Remembers the profile of a generation, in the place of the one 65,536 generations ago.
-    pub(super) fn remember(&mut self, generation: u32, profile: Arc<Profile>) {
-        self.0.insert(half(generation), profile);
+    pub(super) fn remember(&mut self, generation: u32, provenance: Arc<Provenance>) {
+        self.0.insert(half(generation), provenance);
     }
 
     /// The profile and the index behind a number.
-    pub(super) fn find(&self, number: u32) -> Option<(Arc<Profile>, RuleIndex)> {
-        let profile = self.0.get(&half(number >> 16))?;
-        Some((Arc::clone(profile), RuleIndex(half(number))))
+    pub(super) fn find(&self, number: u32) -> Option<(Arc<Provenance>, RuleIndex)> {
+        let provenance = self.0.get(&half(number >> 16))?;
+        Some((Arc::clone(provenance), RuleIndex(half(number))))
     }
 }
 

@@ -51,7 +51,7 @@ impl Pod for EnforcedPod {
     fn admit(&self, admission: &Admission<'_>) -> Result<(), AdmitError> {
         lock(&self.hosts).learn(admission.name, admission.addresses);
         let mut state = lock(&self.state);
-        if !Arc::ptr_eq(&self.profile.load(), admission.profile) {
+        if !self.profile.load().is_same(admission.profile) {
             return Err(AdmitError::Revoked);
         }
         self.admit_locked(&mut state, admission)

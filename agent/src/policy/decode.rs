@@ -6,8 +6,10 @@ use super::problem::{Problem, Problems};
 use super::raw::{RawDns, RawProfile, RawRule};
 use crate::yaml::{Field, Node, Value, boolean, fields, list, shown, text, texts};
 
-/// Keys of the published schema that only the node agent acts on.
-const UNSUPPORTED: [&str; 2] = ["select", "credwatch"];
+mod select;
+
+/// Keys of the published schema that nothing acts on yet.
+const UNSUPPORTED: [&str; 1] = ["credwatch"];
 
 /// Reads the document; whatever is wrong goes into `problems`, and the rest is still read.
 pub(super) fn profile<'a>(root: Node<'a>, problems: &mut Problems) -> RawProfile<'a> {
@@ -35,10 +37,16 @@ pub(super) fn profile<'a>(root: Node<'a>, problems: &mut Problems) -> RawProfile
 
 fn decode_spec<'a>(mut node: Node<'a>, raw: &mut RawProfile<'a>, problems: &mut Problems) {
     take_unsupported(&mut node, problems);
-    let keys = ["mode", "allow", "deny", "dns", "inbound"];
-    let Some([mode, allow, deny, dns, inbound]) = fields(node, "`spec`", keys, 0, problems) else {
+    let keys = ["select", "include", "mode", "allow", "deny", "dns", "inbound"];
+    let Some([select, include, mode, allow, deny, dns, inbound]) =
+        fields(node, "`spec`", keys, 0, problems)
+    else {
         return;
     };
+    raw.select = select.and_then(|field| select::select(field, problems));
+    raw.include = include
+        .map(|field| texts(field.node, "`include`", "a list of profile names", problems))
+        .unwrap_or_default();
     raw.mode = mode.and_then(|field| text(field.node, "`mode`", problems));
     if let Some(field) = allow {
         let rules = list(field.node, "`allow`", "a list of rules", problems);

@@ -34,6 +34,15 @@ pub enum PolicyError {
         /// The line of the first byte that is no text, from 1.
         line: usize,
     },
+    /// It needs others.
+    #[error(
+        "{name}: the profile includes others, which are read with a whole policy folder alone; give the folder, or copy their rules",
+        name = Printable(name)
+    )]
+    Includes {
+        /// The file.
+        name: String,
+    },
     /// The text is not a profile.
     #[error(transparent)]
     Invalid(#[from] Report),

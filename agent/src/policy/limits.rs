@@ -22,3 +22,5 @@ pub const INBOUND: usize = 64;
 pub const PROFILE_NAME_BYTES: usize = 128;
 /// Length of a rule's id, in bytes.
 pub const RULE_ID_BYTES: usize = 64;
+/// Names in `include`.
+pub const INCLUDES: usize = 64;

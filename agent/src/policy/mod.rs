@@ -6,13 +6,14 @@
 //!
 //! Invariant: a `Profile` never changes. Who wants another mode or another file gets another value.
 
-mod check;
 mod cidr;
 mod decision;
 mod decode;
+mod document;
 mod duration;
 mod error;
 mod explain;
+mod glob;
 mod hard_block;
 mod host;
 pub mod limits;
@@ -24,15 +25,16 @@ mod problem;
 mod profile;
 mod raw;
 mod resolve;
+mod selector;
 mod settings;
 mod suggest;
 mod target;
 #[cfg(test)]
 mod tests;
 
-pub use check::check;
 pub use cidr::CidrError;
 pub use decision::{Grant, Grants, NameDecision, RuleIndex, WildcardIndex};
+pub use document::{Document, Source};
 pub use duration::DurationError;
 pub(crate) use error::Chain;
 pub use error::PolicyError;
@@ -44,8 +46,9 @@ pub use pattern::{DomainPattern, PatternError, Scope};
 pub use port::{Port, PortError, Protocol};
 pub use problem::{Diagnostic, Problem, Report};
 pub(crate) use profile::digest;
-pub use profile::{Counts, Profile};
+pub use profile::{Counts, Profile, Provenance};
 pub(crate) use resolve::is_profile_name;
+pub use selector::{Fact, Level, Mismatch, Rank, Selector};
 pub use settings::{DnsSettings, Inbound, Mode};
 pub use suggest::{Observation, suggest};
 pub use target::{Host, Target, TargetError};

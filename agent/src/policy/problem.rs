@@ -32,6 +32,27 @@ pub enum Problem {
         max = limits::PROFILE_NAME_BYTES
     )]
     ProfileName(String),
+    /// Conditions that no pod meets.
+    #[error("this selects nobody: {0}")]
+    SelectsNobody(&'static str),
+    /// A condition's value that cannot be read.
+    #[error("{what}: `{text}` cannot be matched: {expected}")]
+    Pattern {
+        /// The field.
+        what: String,
+        /// As typed.
+        text: String,
+        /// What would do.
+        expected: String,
+    },
+    /// A label that GitLab Runner writes, often from what the job says of itself.
+    #[error(
+        "`{0}` is GitLab Runner's own label; select by `gitlab.projectId`, `gitlab.project` or `gitlab.group`"
+    )]
+    RunnersLabel(String),
+    /// Text of `include` that is no profile name, or the profile's own.
+    #[error("`include`: `{0}` is not the name of another profile")]
+    Include(String),
     /// Text that is no rule id.
     #[error(
         "`{0}` is not a rule id: use 1 to {max} of a-z, 0-9, `.`, `_`, `-`, beginning with a letter or digit",

@@ -1,5 +1,6 @@
 //! A profile as typed: every text still unread, with its place. `resolve` turns it into a `Profile`.
 
+use super::selector::Fact;
 use crate::yaml::{Span, Text};
 
 /// The document.
@@ -8,12 +9,34 @@ pub(super) struct RawProfile<'a> {
     pub(super) api_version: Option<Text<'a>>,
     pub(super) kind: Option<Text<'a>>,
     pub(super) name: Option<Text<'a>>,
+    pub(super) select: Option<RawSelect<'a>>,
+    /// Names of other profiles, whose rules are this one's too.
+    pub(super) include: Vec<Text<'a>>,
     pub(super) mode: Option<Text<'a>>,
     pub(super) allow: Vec<RawRule<'a>>,
     pub(super) deny: Vec<Text<'a>>,
     pub(super) dns: RawDns<'a>,
     /// `None` when the key is not there, which is not the same as an empty list.
     pub(super) inbound: Option<Vec<Text<'a>>>,
+}
+
+/// `spec.select`.
+#[derive(Debug)]
+pub(super) struct RawSelect<'a> {
+    pub(super) span: Span,
+    /// Everything in it could be read.
+    pub(super) is_whole: bool,
+    pub(super) conditions: Vec<RawCondition<'a>>,
+    /// With the place of the key.
+    pub(super) labels: Option<(Span, Vec<(Text<'a>, Text<'a>)>)>,
+}
+
+/// One key of `spec.select` with its values.
+#[derive(Debug)]
+pub(super) struct RawCondition<'a> {
+    pub(super) fact: Fact,
+    pub(super) span: Span,
+    pub(super) any_of: Vec<Text<'a>>,
 }
 
 /// One entry of `spec.allow`. Entries that could not be read at all are missing from its lists and

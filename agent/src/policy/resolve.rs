@@ -7,11 +7,13 @@ use super::cidr;
 use super::problem::{Problem, Problems};
 use super::profile::Profile;
 use super::raw::{RawDns, RawProfile};
+use super::selector::Selector;
 use super::settings::{DnsSettings, Inbound, Mode};
 use super::{duration, limits};
 use crate::yaml::{Fault, Span, Text, nearest, shown};
 
 mod rules;
+mod select;
 mod unique;
 
 use unique::Unique;
@@ -28,18 +30,34 @@ pub(super) fn profile(raw: &RawProfile<'_>, digest: String, problems: &mut Probl
     let mode = raw.mode.as_ref().and_then(|text| read_mode(text, problems));
     let dns = dns(&raw.dns, problems);
     let inbound = raw.inbound.as_ref().map(|entries| inbound(entries, problems));
-    let compiled = rules::compile(&raw.allow, &raw.deny, problems);
-    Profile {
-        name: name.unwrap_or_default(),
-        mode: mode.unwrap_or(Mode::Block),
-        digest,
-        dns,
-        rules: compiled.rules,
-        names: compiled.names,
-        denied: compiled.denied,
-        networks: compiled.networks,
-        inbound: inbound.unwrap_or_else(|| vec![Inbound::Node]),
+    let rules = rules::compile(&raw.allow, &raw.deny, problems);
+    let inbound = inbound.unwrap_or_else(|| vec![Inbound::Node]);
+    let mode = mode.unwrap_or(Mode::Block);
+    Profile::new(name.unwrap_or_default(), mode, digest, dns, inbound, rules)
+}
+
+/// Compiles who gets the profile.
+pub(super) fn selector(raw: &RawProfile<'_>, problems: &mut Problems) -> Option<Selector> {
+    raw.select.as_ref().map(|raw| select::selector(raw, problems))
+}
+
+/// Reads the names of what the profile includes.
+pub(super) fn include(raw: &RawProfile<'_>, problems: &mut Problems) -> Vec<String> {
+    if let Some(extra) = raw.include.get(limits::INCLUDES) {
+        let (found, most) = (raw.include.len(), limits::INCLUDES);
+        problems.push(extra.span, Problem::TooMany { what: "`include`".to_owned(), found, most });
     }
+    let own = raw.name.as_ref().map(|name| &name.text);
+    let mut unique = Unique::default();
+    let mut names = Vec::new();
+    for Text { text, span } in &raw.include {
+        if !is_profile_name(text) || Some(text) == own {
+            problems.push(*span, Problem::Include(shown(text)));
+        } else if unique.check(text.clone(), *span, text, || "`include`".to_owned(), problems) {
+            names.push(text.to_string());
+        }
+    }
+    names
 }
 
 fn constant(

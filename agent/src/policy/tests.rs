@@ -4,4 +4,7 @@ mod accepted;
 mod errors;
 mod properties;
 mod refused;
+mod select;
 mod values;
+
+pub(in crate::policy) use accepted::with_spec;

@@ -34,7 +34,7 @@ impl Budget {
         if grants.iter().any(|grant| grant.wildcard.is_none()) {
             return Ok(());
         }
-        if !self.profile.as_ref().is_some_and(|known| Arc::ptr_eq(known, profile)) {
+        if !self.profile.as_ref().is_some_and(|known| known.is_same(profile)) {
             self.names.clear();
             self.profile = Some(Arc::clone(profile));
         }

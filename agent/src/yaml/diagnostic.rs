@@ -171,4 +171,9 @@ impl<P> Problems<P> {
     pub(crate) fn len(&self) -> usize {
         self.found.len() + self.more
     }
+
+    /// What was found first, for those to whom its place says nothing.
+    pub(crate) fn into_first(self) -> Option<P> {
+        self.found.into_iter().next().map(|found| found.problem)
+    }
 }

@@ -19,5 +19,5 @@ pub(crate) use diagnostic::{Printable, Problems, shown};
 pub use fault::Fault;
 pub(crate) use file::{ReadError, read};
 pub(crate) use nearest::nearest;
-pub(crate) use shape::{Field, boolean, entries, fields, list, text, texts};
+pub(crate) use shape::{Field, boolean, entries, fields, list, text, text_or_texts, texts};
 pub(crate) use tree::{Node, Text, Value, parse};

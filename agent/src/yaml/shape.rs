@@ -129,6 +129,18 @@ pub(crate) fn texts<'a>(
         .collect()
 }
 
+/// The texts of a list, or the one text that stands in place of a list of one.
+pub(crate) fn text_or_texts<'a>(
+    node: Node<'a>,
+    what: &str,
+    problems: &mut Problems<impl From<Fault>>,
+) -> Vec<Text<'a>> {
+    match node.value {
+        Value::Scalar(_) => text(node, what, problems).into_iter().collect(),
+        _ => texts(node, what, "text or a list of texts", problems),
+    }
+}
+
 /// A scalar that is not null.
 pub(crate) fn text<'a>(
     node: Node<'a>,

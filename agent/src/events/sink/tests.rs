@@ -1,35 +1,18 @@
 //! Lines, and a sink that fails.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::UNIX_EPOCH};
 
 use super::{Sink, one_line};
-use crate::events::record::{Attribution, Kind, PolicyInfo, Record, SCHEMA_VERSION, Scope};
+use crate::events::record::{Kind, PolicyInfo, Record, Scope};
 
 fn record() -> Record {
-    Record {
-        schema: SCHEMA_VERSION,
-        kind: Kind::Attach,
-        ts: "2026-11-22T09:02:11.412Z".to_owned(),
-        verdict: None,
-        reason: None,
-        node: "ci-7".to_owned(),
-        policy: PolicyInfo {
-            scope: Scope::Default,
-            profile: "deny-all".to_owned(),
-            rule_id: "default-deny".to_owned(),
-            bundle: "sha256:".to_owned(),
-        },
-        process: None,
-        attribution: Attribution::None,
-        destination: None,
-        count: 1,
-        bytes_up: 0,
-        bytes_down: 0,
-        duration_ms: None,
-        pod: None,
-        container: None,
-        gitlab: None,
-    }
+    let policy = PolicyInfo {
+        scope: Scope::Default,
+        profile: "deny-all".to_owned(),
+        rule_id: "default-deny".to_owned(),
+        bundle: "sha256:".to_owned(),
+    };
+    Record::new(Kind::Attach, UNIX_EPOCH, "ci-7".to_owned(), policy)
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{ProfileHistory, number};
-use crate::policy::{Profile, RuleIndex};
+use crate::policy::{Profile, Provenance, RuleIndex};
 
-fn profile(name: &str, rules: &[&str]) -> Arc<Profile> {
+fn profile(name: &str, rules: &[&str]) -> Arc<Provenance> {
     let rules: Vec<String> = rules
         .iter()
         .map(|id| format!("    - {{ id: {id}, domains: [{id}.example.com] }}\n"))
@@ -14,7 +14,7 @@ fn profile(name: &str, rules: &[&str]) -> Arc<Profile> {
     let text = format!(
         "apiVersion: weir.dev/v1\nkind: EgressProfile\nmetadata: {{ name: {name} }}\nspec:\n  allow:\n{rules}"
     );
-    Arc::new(Profile::from_yaml("test.yaml", &text).unwrap())
+    Arc::clone(Profile::from_yaml("test.yaml", &text).unwrap().provenance())
 }
 
 #[test]
@@ -25,9 +25,9 @@ fn a_rule_keeps_its_name_when_the_order_changes() {
     history.remember(2, profile("new", &["two", "one"]));
 
     let (by, rule) = history.find(two).unwrap();
-    assert_eq!((by.name(), by.rule_id(rule)), ("old", "two"));
+    assert_eq!((by.profile(), by.rule_id(rule)), ("old", "two"));
     let (by, rule) = history.find(number(2, RuleIndex(1))).unwrap();
-    assert_eq!((by.name(), by.rule_id(rule)), ("new", "one"));
+    assert_eq!((by.profile(), by.rule_id(rule)), ("new", "one"));
 }
 
 #[test]

@@ -7,12 +7,12 @@ use ipnet::IpNet;
 use super::is_id_byte;
 use super::unique::Unique;
 use crate::policy::cidr;
-use crate::policy::names::{NameTable, NameTableBuilder};
+use crate::policy::names::NameTableBuilder;
 use crate::policy::networks::{NetworkRule, Networks, TooManyPorts};
 use crate::policy::pattern::{DomainPattern, Scope};
 use crate::policy::port::Port;
 use crate::policy::problem::{Problem, Problems};
-use crate::policy::profile::Rule;
+use crate::policy::profile::{Rule, Rules};
 use crate::policy::raw::RawRule;
 use crate::policy::{RuleIndex, limits};
 use crate::yaml::{Span, Text, shown};
@@ -20,21 +20,8 @@ use crate::yaml::{Span, Text, shown};
 /// Rule ids that events use for refusals that no allow rule caused.
 const RESERVED_IDS: [&str; 2] = [RuleIndex::DENY_ID, RuleIndex::DEFAULT_DENY_ID];
 
-/// What the rules become.
-#[derive(Debug, Default)]
-pub(super) struct Compiled {
-    pub(super) rules: Vec<Rule>,
-    pub(super) names: NameTable,
-    pub(super) denied: NameTable,
-    pub(super) networks: Networks,
-}
-
 /// Compiles the rules and reports what is wrong with each and with all of them.
-pub(super) fn compile(
-    allow: &[RawRule<'_>],
-    deny: &[Text<'_>],
-    problems: &mut Problems,
-) -> Compiled {
+pub(super) fn compile(allow: &[RawRule<'_>], deny: &[Text<'_>], problems: &mut Problems) -> Rules {
     let mut compiler = RuleCompiler::new(problems);
     for rule in allow {
         compiler.add(rule);
@@ -46,7 +33,8 @@ pub(super) fn compile(
 #[derive(Debug)]
 struct RuleCompiler<'p> {
     problems: &'p mut Problems,
-    ids: Unique<String>,
+    seen_ids: Unique<String>,
+    ids: Vec<String>,
     rules: Vec<Rule>,
     names: NameTableBuilder,
     denied: NameTableBuilder,
@@ -62,7 +50,8 @@ impl<'p> RuleCompiler<'p> {
     fn new(problems: &'p mut Problems) -> Self {
         Self {
             problems,
-            ids: Unique::default(),
+            seen_ids: Unique::default(),
+            ids: Vec::new(),
             rules: Vec::new(),
             names: NameTableBuilder::default(),
             denied: NameTableBuilder::default(),
@@ -99,7 +88,8 @@ impl<'p> RuleCompiler<'p> {
         }
         self.cidrs(raw, index, &ports);
         let private = raw.private.is_some_and(|(private, _)| private);
-        self.rules.push(Rule { id, ports, private });
+        self.ids.push(id);
+        self.rules.push(Rule { ports, private });
     }
 
     /// Compiles the deny list.
@@ -113,8 +103,8 @@ impl<'p> RuleCompiler<'p> {
     }
 
     /// Builds the tables.
-    fn finish(mut self) -> Compiled {
-        let mut compiled = Compiled::default();
+    fn finish(mut self) -> Rules {
+        let mut compiled = Rules::default();
         for (builder, table) in [
             (std::mem::take(&mut self.names), &mut compiled.names),
             (std::mem::take(&mut self.denied), &mut compiled.denied),
@@ -133,7 +123,8 @@ impl<'p> RuleCompiler<'p> {
             Ok(networks) => compiled.networks = networks,
             Err(error) => self.merged_ports(&error),
         }
-        compiled.rules = self.rules;
+        compiled.allow = self.rules;
+        compiled.ids = self.ids;
         compiled
     }
 
@@ -142,8 +133,8 @@ impl<'p> RuleCompiler<'p> {
         let ids: BTreeSet<String> = error
             .ports
             .iter()
-            .filter_map(|(_, rule)| self.rules.get(usize::from(rule.0)))
-            .map(|rule| format!("`{}`", shown(&rule.id)))
+            .filter_map(|(_, rule)| self.ids.get(usize::from(rule.0)))
+            .map(|id| format!("`{}`", shown(id)))
             .collect();
         let rules = ids.into_iter().collect::<Vec<_>>().join(", ");
         let (net, found) = (error.net, error.ports.len());
@@ -159,7 +150,7 @@ impl<'p> RuleCompiler<'p> {
             self.problems.push(*span, Problem::RuleId(shown(text)));
         } else if RESERVED_IDS.contains(&text.as_ref()) {
             self.problems.push(*span, Problem::ReservedRuleId(shown(text)));
-        } else if let Some(first_line) = self.ids.first_line(text.to_string(), *span) {
+        } else if let Some(first_line) = self.seen_ids.first_line(text.to_string(), *span) {
             self.problems.push(*span, Problem::DuplicateRule { id: shown(text), first_line });
         }
         text.to_string()

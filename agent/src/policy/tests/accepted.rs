@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::policy::*;
 
 /// A profile whose `spec` is this text, indented by two.
-pub(super) fn with_spec(spec: &str) -> String {
+pub(in crate::policy) fn with_spec(spec: &str) -> String {
     let indented: Vec<_> = spec.lines().map(|line| format!("  {line}")).collect();
     let indented = indented.join("\n");
     format!(

@@ -29,7 +29,7 @@ fn account(host: Option<&str>, outcome: Outcome) -> Account {
         port: 443,
         outcome,
         reason: (outcome != Outcome::Allowed).then_some(Reason::DirectIpNoDns),
-        profile: Arc::clone(&PROFILE),
+        provenance: Arc::clone(PROFILE.provenance()),
         rule: RuleIndex(0),
         count: 1,
         bytes_up: 100,

@@ -1,0 +1,190 @@
+//! The policies in force on the node, and how others take their place.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    agent::Agent,
+    enforce::chain,
+    pods::{Known, Stage},
+    reconcile::Done,
+};
+use crate::{
+    bundle::{Bundle, BundleError, Choice},
+    config::Config,
+    containerd::Sandbox,
+    events::{
+        queue::Share,
+        record::{Kind, PolicyInfo, Record, Scope},
+    },
+    identity::Traits,
+    policy::RuleIndex,
+};
+
+/// How long the record of a reading waits for room among the others.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The policies in force.
+#[derive(Debug)]
+pub(super) struct Policies {
+    bundle: Arc<Bundle>,
+    standing: Standing,
+    reading: Reading,
+    /// What waits of the records about policies to be written.
+    share: Arc<Share>,
+}
+
+/// How the policies in force stand to what is in the folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    /// They are what is there.
+    Good,
+    /// What is there cannot be used, and why.
+    Bad(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    None,
+    One,
+    /// The folder has changed since it began to be read.
+    Stale(Cause),
+}
+
+/// Why policies are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Somebody asked for it.
+    Asked,
+    /// The folder may have changed.
+    Noticed,
+}
+
+impl Policies {
+    /// Those of a folder; where they cannot be used, none, and everything is denied.
+    pub(super) fn read(config: &Config) -> Self {
+        let read = Bundle::load(&config.policy, config.gitlab, None);
+        let (bundle, standing) = match read {
+            Ok(bundle) => (bundle, Standing::Good),
+            Err(error) => (Bundle::deny_all(), Standing::Bad(chain(&error))),
+        };
+        let bundle = Arc::new(bundle);
+        Self { bundle, standing, reading: Reading::None, share: Arc::default() }
+    }
+
+    pub(super) fn choose(&self, sandbox: &Sandbox, config: &Config) -> Choice {
+        self.bundle.choose(&Traits::of(sandbox, config.gitlab))
+    }
+}
+
+impl Agent {
+    /// Tells what the policies are that the agent begins with.
+    pub(super) fn tell_first_policies(&mut self) {
+        match self.policies.standing.clone() {
+            Standing::Good => self.accepted("the policies were read"),
+            Standing::Bad(fault) => {
+                tracing::error!(error = %fault, "the policies cannot be used: everything is denied");
+                self.ready.policies.fails(format!("everything is denied: {fault}"));
+                self.tell_policies(Some(fault));
+            }
+        }
+    }
+
+    /// Reads the policies again, without making anybody wait for it.
+    pub(super) fn read_policies(&mut self, cause: Cause) {
+        self.policies.reading = match self.policies.reading {
+            Reading::None => Reading::One,
+            Reading::Stale(Cause::Asked) => return,
+            Reading::One | Reading::Stale(Cause::Noticed) => {
+                self.policies.reading = Reading::Stale(cause);
+                return;
+            }
+        };
+        let (config, done) = (self.config.clone(), self.done.clone());
+        let older = Arc::clone(&self.policies.bundle);
+        tokio::task::spawn_blocking(move || {
+            let read = Bundle::load(&config.policy, config.gitlab, Some(&older));
+            // The receiver is gone only when the agent ends.
+            let _ended = done.send(Done::Policies(cause, Box::new(read)));
+        });
+    }
+
+    /// Policies were read: good ones come into force at once, and bad ones change nothing.
+    pub(super) fn policies_read(&mut self, cause: Cause, read: Result<Bundle, BundleError>) {
+        let reading = std::mem::replace(&mut self.policies.reading, Reading::None);
+        match read {
+            Ok(bundle) => self.take_policies(cause, bundle),
+            Err(error) => {
+                let bad = Standing::Bad(chain(&error));
+                if cause == Cause::Asked || self.policies.standing != bad {
+                    tracing::error!(error = %chain(&error), "the policies stay as they were");
+                    self.tell_policies(Some(chain(&error)));
+                }
+                self.policies.standing = bad;
+            }
+        }
+        if let Reading::Stale(cause) = reading {
+            self.read_policies(cause);
+        }
+    }
+
+    fn take_policies(&mut self, cause: Cause, bundle: Bundle) {
+        let is_news = self.policies.standing != Standing::Good
+            || bundle.digest() != self.policies.bundle.digest();
+        if is_news {
+            self.policies.bundle = Arc::new(bundle);
+            self.policies.standing = Standing::Good;
+        }
+        // Also when there is nothing new: what a pod could not be given is given again.
+        for known in self.pods.values() {
+            self.assign(known);
+        }
+        if is_news || cause == Cause::Asked {
+            self.accepted("the policies were read again and are in force");
+        }
+    }
+
+    /// Puts the profile into force that is the pod's now.
+    fn assign(&self, known: &Known) {
+        if let Stage::Enforcing(enforced) | Stage::Lingering(enforced) = &known.stage {
+            enforced.assign(&self.policies.choose(&known.sandbox, &self.config));
+        }
+    }
+
+    fn accepted(&mut self, message: &str) {
+        let bundle = &self.policies.bundle;
+        let profiles = bundle.profiles().count();
+        tracing::info!(bundle = bundle.digest(), profiles, "{message}");
+        if !self.config.gitlab.trust_labels {
+            for profile in bundle.by_labels() {
+                tracing::warn!(
+                    profile,
+                    "the profile selects by labels, and pods of GitLab Runner are not selected by labels, which their jobs \
+                     may be able to set; where no runner lets them, set `gitlab.trustLabels: true`"
+                );
+            }
+        }
+        self.ready.policies.holds();
+        self.tell_policies(None);
+    }
+
+    /// Records which policies are in force, and why others are not.
+    fn tell_policies(&self, error: Option<String>) {
+        let default = self.policies.bundle.default_profile();
+        let policy = PolicyInfo {
+            scope: Scope::Default,
+            profile: default.name().to_owned(),
+            rule_id: default.rule_id(RuleIndex::DEFAULT_DENY).to_owned(),
+            bundle: self.policies.bundle.digest().to_owned(),
+        };
+        let mut record =
+            Record::new(Kind::Policy, SystemTime::now(), self.enforcer.node.clone(), policy);
+        record.count = 1;
+        record.error = error;
+        let until = Some(Instant::now() + PATIENCE);
+        // A record that finds no room is counted by the sink.
+        let _told = self.enforcer.sink.write(&self.policies.share, &record, until);
+    }
+}
