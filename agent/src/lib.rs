@@ -18,6 +18,8 @@ pub mod doctor;
 pub mod events;
 pub mod health;
 pub mod identity;
+pub mod kubernetes;
+pub mod metrics;
 pub mod netns;
 pub mod node;
 pub mod pod;

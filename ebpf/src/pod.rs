@@ -5,6 +5,7 @@
 use crate::{
     address::{Address, Endpoint},
     flow::Event,
+    reason::Reason,
 };
 
 /// How many pods one set of programs serves; slot 0 is never used and means "deny everything".
@@ -163,10 +164,10 @@ impl Network {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PodCounters {
-    /// Connects and packets refused.
-    pub refused: u64,
-    /// Connects and packets that audit mode let pass.
-    pub audited: u64,
+    /// Connects and packets refused, by the number of the reason.
+    pub refused: [u64; REASONS],
+    /// Connects and packets that audit mode let pass, likewise.
+    pub audited: [u64; REASONS],
     /// Events that found the ring full or the pod's share of it used up.
     pub lost_events: u64,
     /// Flow entries that could not be written.
@@ -187,7 +188,25 @@ pub struct PodCounters {
     pub processes: u64,
 }
 
-const _: () = assert!(size_of::<PodCounters>() == 88);
+const _: () = assert!(size_of::<PodCounters>() == 72 + 2 * 8 * REASONS);
+
+/// Places for counts by reason: a power of two, so that a masked number is always one of them.
+pub const REASONS: usize = 16;
+const _: () = assert!(REASONS.is_power_of_two() && Reason::ALL.len() < REASONS);
+
+impl PodCounters {
+    /// Connects and packets refused, whatever the reason.
+    #[must_use]
+    pub fn all_refused(&self) -> u64 {
+        self.refused.iter().sum()
+    }
+
+    /// Connects and packets that audit mode let pass, whatever the reason.
+    #[must_use]
+    pub fn all_audited(&self) -> u64 {
+        self.audited.iter().sum()
+    }
+}
 
 /// Events that one pod may write in a second: what the agent reads and tells of one pod.
 pub const EVENTS_PER_WINDOW: u64 = 1024;

@@ -24,11 +24,14 @@ pub struct AgentSpec {
     profiles: BTreeMap<String, String>,
     namespaces: BTreeMap<String, String>,
     lines: String,
+    events: String,
 }
 
 impl AgentSpec {
     /// Where [`Self::write`] puts the configuration on the node.
     pub const CONFIG: &str = CONFIG;
+    /// Where [`Self::write`] puts the profiles on the node.
+    pub const POLICY: &str = POLICY;
     /// Where the agent writes its records on the node.
     pub const EVENTS: &str = EVENTS;
 
@@ -38,6 +41,20 @@ impl AgentSpec {
         let name = format!("lab/{namespace}");
         self.profiles.insert(namespace.to_owned(), profile.replace("lab/test", &name));
         self.namespaces.insert(namespace.to_owned(), name);
+        self
+    }
+
+    /// A file with a profile that nobody is given by the configuration.
+    #[must_use]
+    pub fn profile(mut self, file: &str, text: &str) -> Self {
+        self.profiles.insert(file.to_owned(), text.to_owned());
+        self
+    }
+
+    /// With more keys of `events`, as in `fileKeep: 2`.
+    #[must_use]
+    pub fn events(mut self, keys: &str) -> Self {
+        self.events = format!(", {keys}");
         self
     }
 
@@ -67,10 +84,11 @@ impl AgentSpec {
             "policy: {{ dir: {POLICY}, default: deny-all, namespaces: {{ {} }} }}\n\
              select: {{ namespaces: [{}] }}\n\
              dns: {{ upstreams: [\"{}\"] }}\n\
-             events: {{ stdout: false, file: {EVENTS} }}\n{}",
+             events: {{ stdout: false, file: {EVENTS}{} }}\n{}",
             named.join(", "),
             selected.join(", "),
             addresses::RESOLVER.v4,
+            self.events,
             self.lines,
         );
         fs::write(node.path(CONFIG), text).context("writing the agent's configuration")

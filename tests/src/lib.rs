@@ -10,6 +10,7 @@ pub mod bench;
 pub mod demo;
 pub mod dice;
 pub mod dns;
+pub mod download;
 pub mod exec;
 pub mod expect;
 pub mod jobs;

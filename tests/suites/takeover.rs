@@ -11,10 +11,11 @@ use nix::sys::signal::Signal;
 use weir::netns::Netns;
 use weir_tests::agent::{Agent, AgentSpec};
 use weir_tests::dice::Dice;
+use weir_tests::download::Download;
 use weir_tests::exec::{self, Running};
 use weir_tests::jobs::{Jobs, LIMIT, connects, fetch, listeners, passes, silent};
 use weir_tests::lab::addresses;
-use weir_tests::node::{Container, Node, Pod, PodSpec};
+use weir_tests::node::{Node, PodSpec};
 use weir_tests::traces;
 
 /// What the profiles allow, at port 80, and where it is.
@@ -28,49 +29,6 @@ fn next_agent(node: &Node, pods: usize) -> Result<Agent> {
     agent.wait_for("reconciled")?;
     agent.wait_for_many("enforced sandbox", pods, LIMIT)?;
     Ok(agent)
-}
-
-/// A download that never ends by itself, and how far it is.
-struct Download {
-    container: Container,
-    file: std::path::PathBuf,
-}
-
-impl Download {
-    /// Begins it in a container of its own, through an allowed name.
-    fn begin(jobs: &Jobs, pod: &Pod, name: &str) -> Result<Self> {
-        let script = format!("exec curl -sSN -o /tmp/taken http://{name}/drip/16384");
-        let container = format!("download-{}", name.replace('.', "-"));
-        let container = pod.start(jobs.container(&container).shell(&script))?;
-        let file = format!("/proc/{}/root/tmp/taken", container.pid()?).into();
-        let download = Self { container, file };
-        download.flows()?;
-        Ok(download)
-    }
-
-    fn length(&self) -> u64 {
-        fs::metadata(&self.file).map_or(0, |file| file.len())
-    }
-
-    /// Waits until more has come; the server sends ten times a second.
-    fn flows(&self) -> Result<()> {
-        let (before, deadline) =
-            (self.length(), std::time::Instant::now() + Duration::from_secs(10));
-        while self.length() <= before {
-            ensure!(std::time::Instant::now() < deadline, "stalled:\n{}", self.container.logs()?);
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
-    /// Whether nothing comes any more, for ten times as long as the server pauses.
-    fn is_cut(&self) -> bool {
-        // Without acknowledgements the server stops after its first window.
-        std::thread::sleep(Duration::from_millis(500));
-        let before = self.length();
-        std::thread::sleep(Duration::from_secs(1));
-        self.length() == before
-    }
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub struct Config {
     pub require: Require,
     /// GitLab Runner's pods.
     pub gitlab: Gitlab,
+    /// The API server.
+    pub kubernetes: Kubernetes,
     /// Where records go.
     pub events: Events,
     /// Where health is served; `None` is nowhere.
@@ -120,6 +122,26 @@ pub struct Gitlab {
     pub trust_labels: bool,
 }
 
+/// The API server, which is asked who made a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// Whether it is asked.
+    pub enabled: Switch,
+    /// How to reach it; `None` is the service account of the agent's own pod.
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// On, off, or as the surroundings have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// Where there is a service account or a kubeconfig.
+    Auto,
+    /// On.
+    On,
+    /// Off.
+    Off,
+}
+
 /// Sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -143,6 +165,12 @@ pub struct Events {
     pub stdout: bool,
     /// To a file that is appended to.
     pub file: Option<PathBuf>,
+    /// How large it may grow before it is replaced, in MiB.
+    pub file_mebibytes: NonZeroU32,
+    /// How many replaced ones are kept.
+    pub file_keep: NonZeroU32,
+    /// To an OpenTelemetry collector at this `http://` or `https://` address, over gRPC.
+    pub otlp: Option<String>,
 }
 
 /// The agent's own log, on standard error.
@@ -185,7 +213,14 @@ impl Default for Config {
             limits: Limits { entries_per_pod: ENTRIES_PER_POD, pod_slots: POD_SLOTS },
             require: Require { veth: true },
             gitlab: Gitlab { trust_annotations: false, trust_labels: false },
-            events: Events { stdout: true, file: None },
+            kubernetes: Kubernetes { enabled: Switch::Auto, kubeconfig: None },
+            events: Events {
+                stdout: true,
+                file: None,
+                file_mebibytes: FILE_MEBIBYTES,
+                file_keep: FILE_KEEP,
+                otlp: None,
+            },
             http: Some(SocketAddr::from(([127, 0, 0, 1], 9411))),
             control: PathBuf::from("/run/weir/weir.sock"),
             log: Log { format: LogFormat::Text },
@@ -194,6 +229,8 @@ impl Default for Config {
 }
 
 const CACHE_ENTRIES: NonZeroU32 = NonZeroU32::MIN.saturating_add(65_535);
+const FILE_MEBIBYTES: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
+const FILE_KEEP: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
 const ENTRIES_PER_POD: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
 /// All that the kernel's maps have.
 const POD_SLOTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
@@ -247,6 +284,18 @@ impl Config {
     /// [`CgroupError`] when it has to be found and is not mounted.
     pub fn cgroup_root(&self) -> Result<PathBuf, CgroupError> {
         self.cgroup_root.clone().map_or_else(cgroup::root, Ok)
+    }
+}
+
+impl Switch {
+    /// The word in the file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::On => "true",
+            Self::Off => "false",
+        }
     }
 }
 

@@ -41,6 +41,7 @@ impl Reader<'_> {
             "limits",
             "require",
             "gitlab",
+            "kubernetes",
             "events",
             "http",
             "control",
@@ -59,6 +60,7 @@ impl Reader<'_> {
             limits,
             require,
             gitlab,
+            kubernetes,
             events,
             http,
             control,
@@ -86,13 +88,30 @@ impl Reader<'_> {
             self.switch(annotations, "`gitlab`", &mut config.gitlab.trust_annotations);
             self.switch(labels, "`gitlab`", &mut config.gitlab.trust_labels);
         }
-        if let Some([stdout, file]) = self.section(events, "`events`", ["stdout", "file"]) {
-            self.switch(stdout, "`events`", &mut config.events.stdout);
-            self.set_or_null(file, "`events.file`", &value::PATH, &mut config.events.file);
+        let keys = ["enabled", "kubeconfig"];
+        if let Some([enabled, path]) = self.section(kubernetes, "`kubernetes`", keys) {
+            let to = &mut config.kubernetes;
+            self.set(enabled, "`kubernetes.enabled`", &value::SWITCH, &mut to.enabled);
+            self.set_or_null(path, "`kubernetes.kubeconfig`", &value::PATH, &mut to.kubeconfig);
         }
+        self.events(events, config);
         self.set_or_null(http, "`http`", &value::ADDRESS, &mut config.http);
         self.set(control, "`control`", &value::SOCKET, &mut config.control);
         self.log(log, config);
+    }
+
+    fn events(&mut self, field: Option<Field<'_>>, config: &mut Config) {
+        let keys = ["stdout", "file", "fileMebibytes", "fileKeep", "otlp"];
+        let Some([stdout, file, size, keep, otlp]) = self.section(field, "`events`", keys) else {
+            return;
+        };
+        let events = &mut config.events;
+        self.switch(stdout, "`events`", &mut events.stdout);
+        self.set_or_null(file, "`events.file`", &value::PATH, &mut events.file);
+        let bounds = (1, value::FILE_MEBIBYTES);
+        self.number(size, "`events.fileMebibytes`", bounds, &mut events.file_mebibytes);
+        self.number(keep, "`events.fileKeep`", (1, value::FILE_KEEP), &mut events.file_keep);
+        self.set_or_null(otlp, "`events.otlp`", &value::COLLECTOR, &mut events.otlp);
     }
 
     fn containerd(&mut self, field: Option<Field<'_>>, config: &mut Config) {

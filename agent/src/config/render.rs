@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{
-    Config, Containerd, Dns, Events, Gitlab, HardBlocks, Limits, Log, Policy, Require, Select,
+    Config, Containerd, Dns, Events, Gitlab, HardBlocks, Kubernetes, Limits, Log, Policy, Require,
+    Select,
 };
 
 /// Everything is taken apart without `..`, so that no key can be forgotten here.
@@ -21,6 +22,7 @@ pub(super) fn render(config: &Config) -> String {
         limits,
         require,
         gitlab,
+        kubernetes,
         events,
         http,
         control,
@@ -47,8 +49,9 @@ pub(super) fn render(config: &Config) -> String {
         section("limits", &limit_keys(*limits)),
         section("require", &require_keys(*require)),
         section("gitlab", &gitlab_keys(*gitlab)),
+        section("kubernetes", &kubernetes_keys(kubernetes)),
         section("events", &event_keys(events)),
-        key("http", &or(http.as_deref(), "null"), "/healthz and /readyz; null: off"),
+        key("http", &or(http.as_deref(), "null"), "/healthz, /readyz and /metrics; null: off"),
         key("control", &path(control), "for `weir pods`, root only"),
         section("log", &log_keys(*log)),
     ]
@@ -149,13 +152,40 @@ fn gitlab_keys(Gitlab { trust_annotations, trust_labels }: Gitlab) -> [Line; 2] 
     ]
 }
 
-fn event_keys(Events { stdout, file }: &Events) -> [Line; 2] {
+fn kubernetes_keys(Kubernetes { enabled, kubeconfig }: &Kubernetes) -> [Line; 2] {
+    [
+        (
+            "enabled",
+            enabled.as_str().to_owned(),
+            "ask the API server who made a pod; auto: where there is a service account or a kubeconfig",
+        ),
+        (
+            "kubeconfig",
+            path_or(kubeconfig.as_deref(), "null"),
+            "how to reach it; null: as a pod of the cluster",
+        ),
+    ]
+}
+
+fn event_keys(events: &Events) -> [Line; 5] {
+    let Events { stdout, file, file_mebibytes, file_keep, otlp } = events;
     [
         ("stdout", stdout.to_string(), "records, one JSON object a line"),
         (
             "file",
             path_or(file.as_deref(), "null"),
             "a file that records are appended to; null: none",
+        ),
+        (
+            "fileMebibytes",
+            file_mebibytes.to_string(),
+            "the size in MiB at which the file is replaced and becomes FILE.1",
+        ),
+        ("fileKeep", file_keep.to_string(), "how many replaced files are kept"),
+        (
+            "otlp",
+            or(otlp.as_deref(), "null"),
+            "an OpenTelemetry collector, http(s)://HOST:PORT, over gRPC; null: none",
         ),
     ]
 }

@@ -45,7 +45,8 @@ hardBlocks: { metadata: false, dot: false }
 limits: { entriesPerPod: 64, podSlots: 2 }
 require: { veth: false }
 gitlab: { trustAnnotations: true, trustLabels: true }
-events: { stdout: false, file: /var/log/weir.jsonl }
+kubernetes: { enabled: true, kubeconfig: /etc/weir/kubeconfig }
+events: { stdout: false, file: /var/log/weir.jsonl, fileMebibytes: 7, fileKeep: 2, otlp: "http://otel.example.com:4317" }
 http: "[::1]:80"
 control: /run/weir.sock
 log: { format: json }
@@ -84,7 +85,17 @@ fn every_key_is_read() {
         limits: Limits { entries_per_pod: number(64), pod_slots: number(2) },
         require: Require { veth: false },
         gitlab: Gitlab { trust_annotations: true, trust_labels: true },
-        events: Events { stdout: false, file: Some("/var/log/weir.jsonl".into()) },
+        kubernetes: Kubernetes {
+            enabled: Switch::On,
+            kubeconfig: Some("/etc/weir/kubeconfig".into()),
+        },
+        events: Events {
+            stdout: false,
+            file: Some("/var/log/weir.jsonl".into()),
+            file_mebibytes: number(7),
+            file_keep: number(2),
+            otlp: Some("http://otel.example.com:4317".to_owned()),
+        },
         http: Some("[::1]:80".parse().unwrap()),
         control: "/run/weir.sock".into(),
         log: Log { format: LogFormat::Json },
@@ -115,7 +126,11 @@ fn unknown_keys_are_refused_with_a_suggestion() {
         "unknown field `podLabel` in `select`; did you mean `podLabels`?",
     );
     refuse("require: { lsm: true }", 12, "unknown field `lsm` in `require`");
-    refuse("kubernetes: { enabled: true }", 1, "unknown field `kubernetes` in the configuration");
+    refuse(
+        "kubernets: {}",
+        1,
+        "unknown field `kubernets` in the configuration; did you mean `kubernetes`?",
+    );
     refuse(
         "log: { format: jsn }",
         16,
@@ -250,6 +265,7 @@ fn the_defaults_print_every_key_with_what_it_means() {
             "limits:",
             "require:",
             "gitlab:",
+            "kubernetes:",
             "events:",
             "log:",
         ];

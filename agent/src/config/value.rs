@@ -4,6 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::{Component, PathBuf};
 
+use hyper::Uri;
+
+use super::Switch;
 use crate::policy::is_profile_name;
 
 /// The longest path of a Unix socket (unix(7): `sun_path` holds 108 bytes with the final zero).
@@ -27,6 +30,27 @@ pub(super) const SOCKET: Meaning<PathBuf> = Meaning {
 
 pub(super) const ADDRESS: Meaning<SocketAddr> =
     Meaning { parse: |text| text.parse().ok(), expected: "ADDR:PORT ([ADDR]:PORT for IPv6)" };
+
+/// The most that a file of records may grow to, and of which so many older ones may be kept.
+pub(super) const FILE_MEBIBYTES: u32 = 1 << 20;
+pub(super) const FILE_KEEP: u32 = 1000;
+
+pub(super) const COLLECTOR: Meaning<String> = Meaning {
+    parse: |text| {
+        let uri: Uri = text.parse().ok()?;
+        let scheme = uri.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"));
+        let is_plain = uri.port_u16().is_some() && uri.query().is_none() && uri.path() == "/";
+        (scheme.is_some() && is_plain).then(|| text.to_owned())
+    },
+    expected: "http://HOST:PORT or https://HOST:PORT of a collector that takes OTLP over gRPC (usually port 4317)",
+};
+
+pub(super) const SWITCH: Meaning<Switch> = Meaning {
+    parse: |text| {
+        [Switch::Auto, Switch::On, Switch::Off].into_iter().find(|switch| switch.as_str() == text)
+    },
+    expected: "`auto`, `true` or `false`",
+};
 
 pub(super) const UPSTREAM: Meaning<SocketAddr> = Meaning {
     parse: upstream,

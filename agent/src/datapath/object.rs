@@ -238,6 +238,12 @@ impl Datapath {
         Self { slots: slots.min(weir_ebpf::pod::SLOTS), ..self }
     }
 
+    /// How many slots there are, slot 0 included, which serves no pod.
+    #[must_use]
+    pub const fn slots(&self) -> usize {
+        self.slots
+    }
+
     /// A policy generation that no pod has had; never 0.
     #[must_use]
     pub fn next_generation(&self) -> u32 {

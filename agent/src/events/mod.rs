@@ -1,5 +1,6 @@
 //! Records: what is told of refusals and flows, one JSON object a line.
 
+mod output;
 pub mod queue;
 pub mod record;
 pub mod schema;

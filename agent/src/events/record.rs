@@ -1,6 +1,6 @@
 //! The event record, schema version 1. Field order is the order of the published format.
 
-use std::{net::IpAddr, time::SystemTime};
+use std::{collections::BTreeMap, net::IpAddr, time::SystemTime};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -58,6 +58,9 @@ pub struct Record {
     pub gitlab: Option<GitlabInfo>,
     /// The GitHub Actions runner; null where there is none.
     pub github: Option<GithubInfo>,
+    /// How much is known of whom the record is of; absent where all is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityInfo>,
 }
 
 impl Record {
@@ -84,6 +87,7 @@ impl Record {
             container: None,
             gitlab: None,
             github: None,
+            identity: None,
         }
     }
 }
@@ -233,6 +237,30 @@ pub struct PodInfo {
     pub name: String,
     /// Its uid.
     pub uid: String,
+    /// Its labels, of a pod that no CI system made; at most 64.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The object that made it, of a pod that no CI system made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerInfo>,
+}
+
+/// The object that made a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerInfo {
+    /// `Job`, `ReplicaSet` and the like.
+    pub kind: String,
+    /// Its name, in the pod's namespace.
+    pub name: String,
+}
+
+/// How much is known of whom a record is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityInfo {
+    /// The API server has not told of the pod yet.
+    Pending,
 }
 
 /// A GitLab CI job.

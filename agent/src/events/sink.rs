@@ -1,26 +1,30 @@
-//! Where records go: a thread that writes lines, behind a bounded queue in which each pod has its share. A sink
-//! that is slow or fails costs records, which are counted, never enforcement.
+//! Hands records on: to standard output, a file, a collector, each by a thread of its own behind a bounded queue in which
+//! each pod has its share. A place that is slow or fails costs records, which are counted, never enforcement, and
+//! never another place's.
 
 use std::{
     fmt::Write as _,
-    fs::{File, OpenOptions},
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
-    queue::{FairQueue, Share},
+    output::{Line, Lines, Otlp, Output, Refused, RotatingFile, Rotation, StartError},
+    queue::{FairQueue, QUEUES, Share},
     record::Record,
 };
+use crate::config;
 
-/// Records that may wait for the writer.
+/// Records that may wait for each place.
 const QUEUE: usize = 8192;
+/// How long a batch is filled.
+const FILL: Duration = Duration::from_secs(1);
 
 /// A sink that could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -34,23 +38,40 @@ pub enum SinkError {
         #[source]
         source: io::Error,
     },
+    /// The collector cannot be talked to.
+    #[error("`events.otlp`")]
+    Otlp(#[from] StartError),
     /// The writer's thread could not be started.
     #[error("starting the events writer")]
     Thread(#[source] io::Error),
 }
 
-/// Takes records and writes them in the background.
-#[derive(Debug)]
+/// Takes records and hands them on in the background.
+#[derive(Debug, Default)]
 pub struct Sink {
-    queue: Option<Arc<FairQueue<Vec<u8>>>>,
+    branches: Vec<Branch>,
+    overflowed: AtomicU64,
+}
+
+/// The way to one place.
+#[derive(Debug)]
+struct Branch {
+    name: &'static str,
+    queue: Arc<FairQueue<Line>>,
+    account: Arc<BranchAccount>,
     writer: Option<JoinHandle<Option<io::Error>>>,
-    dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Default)]
+struct BranchAccount {
+    written: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// How the writing went.
 #[derive(Debug, Default)]
 pub struct SinkReport {
-    /// Records that were not written.
+    /// Records that some place did not get.
     pub dropped: u64,
     /// The first failure.
     pub error: Option<io::Error>,
@@ -60,7 +81,7 @@ impl Sink {
     /// A sink that takes everything and writes nothing.
     #[must_use]
     pub fn none() -> Self {
-        Self { queue: None, writer: None, dropped: Arc::default() }
+        Self::default()
     }
 
     /// A sink that appends to a file, or writes to standard output when the path is `-`.
@@ -69,61 +90,101 @@ impl Sink {
     ///
     /// [`SinkError`].
     pub fn open(path: &Path) -> Result<Self, SinkError> {
+        let mut sink = Self::none();
         if path == Path::new("-") {
-            return Self::new(io::stdout());
+            sink.add("stdout", Lines(io::stdout()))?;
+        } else {
+            sink.add("file", file(path, None)?)?;
         }
-        Self::new(append(path)?)
+        Ok(sink)
     }
 
-    /// A sink that writes to standard output, appends to a file, or both.
+    /// A sink that writes to all that the configuration names; `node` is the node's name.
     ///
     /// # Errors
     ///
     /// [`SinkError`].
-    pub fn open_all(stdout: bool, file: Option<&Path>) -> Result<Self, SinkError> {
-        match (stdout, file) {
-            (false, None) => Ok(Self::none()),
-            (true, None) => Self::new(io::stdout()),
-            (false, Some(path)) => Self::open(path),
-            (true, Some(path)) => Self::new(Both(io::stdout(), append(path)?)),
+    pub fn open_all(events: &config::Events, node: &str) -> Result<Self, SinkError> {
+        let mut sink = Self::none();
+        if events.stdout {
+            sink.add("stdout", Lines(io::stdout()))?;
         }
+        if let Some(path) = &events.file {
+            let size = u64::from(events.file_mebibytes.get()) << 20;
+            sink.add("file", file(path, Some(Rotation { size, keep: events.file_keep.get() }))?)?;
+        }
+        if let Some(endpoint) = &events.otlp {
+            sink.add("otlp", Otlp::new(endpoint, node)?)?;
+        }
+        Ok(sink)
     }
 
-    fn new(output: impl Write + Send + 'static) -> Result<Self, SinkError> {
-        let queue = Arc::new(FairQueue::new(QUEUE));
-        let lines = Arc::clone(&queue);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&dropped);
+    fn add(&mut self, name: &'static str, output: impl Output + 'static) -> Result<(), SinkError> {
+        let number = self.branches.len();
+        debug_assert!(number < QUEUES, "a queue without a share");
+        let queue = Arc::new(FairQueue::new(QUEUE, number));
+        let account = Arc::<BranchAccount>::default();
+        let (lines, counts) = (Arc::clone(&queue), Arc::clone(&account));
         let writer = thread::Builder::new()
             .name("weir-events".to_owned())
-            .spawn(move || write_all(output, &lines, &count))
+            .spawn(move || write_all(output, name, &lines, &counts))
             .map_err(SinkError::Thread)?;
-        Ok(Self { queue: Some(queue), writer: Some(writer), dropped })
+        self.branches.push(Branch { name, queue, account, writer: Some(writer) });
+        Ok(())
     }
 
-    /// Takes a record, and says whether there was room for it in the share of whom it is of. Waits for room until
-    /// then, where a time is given.
+    /// Takes a record, and says whether there was room for it everywhere in the share of whom it is of. Waits for room
+    /// until then, where a time is given.
     pub fn write(&self, share: &Arc<Share>, record: &Record, until: Option<Instant>) -> bool {
-        let Some(queue) = &self.queue else { return true };
-        let text = serde_json::to_string(record);
-        let taken = text.is_ok_and(|text| queue.push(share, one_line(&text), until));
-        if !taken {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        if self.branches.is_empty() {
+            return true;
         }
-        taken
+        // Never fails for the types of this program.
+        let Ok(text) = serde_json::to_string(record) else { return false };
+        let line: Line = one_line(&text).into();
+        let mut has_room = true;
+        for branch in &self.branches {
+            has_room &= branch.queue.push(share, Arc::clone(&line), until);
+        }
+        if !has_room {
+            self.overflowed.fetch_add(1, Ordering::Relaxed);
+        }
+        has_room
     }
 
-    /// Waits until all that was taken is written.
+    /// Records that found no room somewhere.
+    #[must_use]
+    pub fn overflowed(&self) -> u64 {
+        self.overflowed.load(Ordering::Relaxed)
+    }
+
+    /// Records that some place did not take.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.branches.iter().map(|branch| branch.account.failed.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How many records each place has taken, with its name.
+    pub fn written(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let count = |branch: &Branch| branch.account.written.load(Ordering::Relaxed);
+        self.branches.iter().map(move |branch| (branch.name, count(branch)))
+    }
+
+    /// Waits until all that was taken is handed on; a collector that does not take it is given up.
     #[must_use]
     pub fn finish(mut self) -> SinkReport {
         self.close();
-        let error = self.writer.take().and_then(|writer| writer.join().unwrap_or(None));
-        SinkReport { dropped: self.dropped.load(Ordering::Relaxed), error }
+        let mut error = None;
+        for branch in &mut self.branches {
+            let ended = branch.writer.take().and_then(|writer| writer.join().unwrap_or(None));
+            error = error.or(ended);
+        }
+        SinkReport { dropped: self.overflowed() + self.failed(), error }
     }
 
     fn close(&self) {
-        if let Some(queue) = &self.queue {
-            queue.close();
+        for branch in &self.branches {
+            branch.queue.close();
         }
     }
 }
@@ -134,26 +195,9 @@ impl Drop for Sink {
     }
 }
 
-fn append(path: &Path) -> Result<File, SinkError> {
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    file.map_err(|source| SinkError::Open { path: path.to_owned(), source })
-}
-
-/// Writes everything twice. Where one fails the other has it all the same.
-struct Both<A, B>(A, B);
-
-impl<A: Write, B: Write> Write for Both<A, B> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let first = self.0.write_all(line);
-        self.1.write_all(line)?;
-        first.map(|()| line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let first = self.0.flush();
-        self.1.flush()?;
-        first
-    }
+fn file(path: &Path, rotation: Option<Rotation>) -> Result<RotatingFile, SinkError> {
+    let failed = |source| SinkError::Open { path: path.to_owned(), source };
+    RotatingFile::open(path, rotation).map_err(failed)
 }
 
 /// A record's text as one line. The serialiser escapes the control characters below space; those that
@@ -172,21 +216,34 @@ fn one_line(json: &str) -> Vec<u8> {
     line.into_bytes()
 }
 
-/// Writes lines until the queue closes. After a failure it goes on trying: a full disk may have room
-/// again. Returns the first failure.
+/// Hands lines on until the queue closes, and goes on after a failure. Returns the first one.
 fn write_all(
-    mut output: impl Write,
-    lines: &FairQueue<Vec<u8>>,
-    dropped: &AtomicU64,
+    mut output: impl Output,
+    name: &'static str,
+    lines: &FairQueue<Line>,
+    account: &BranchAccount,
 ) -> Option<io::Error> {
     let mut first_error = None;
+    let mut batch = Vec::new();
     while let Some(line) = lines.pop() {
-        if let Err(error) = output.write_all(&line).and_then(|()| output.flush()) {
-            dropped.fetch_add(1, Ordering::Relaxed);
-            if first_error.is_none() {
-                tracing::warn!(%error, "event records cannot be written");
-                first_error = Some(error);
-            }
+        batch.clear();
+        batch.push(line);
+        let until = Instant::now() + FILL;
+        while batch.len() < output.batch()
+            && let Some(line) = lines.pop_until(until)
+        {
+            batch.push(line);
+        }
+        let taken = output.take(&batch, &|| lines.is_closed());
+        let all = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        let failed = taken.as_ref().map_or_else(|refused| refused.records, |()| 0);
+        account.written.fetch_add(all.saturating_sub(failed), Ordering::Relaxed);
+        account.failed.fetch_add(failed, Ordering::Relaxed);
+        if let Err(Refused { error, .. }) = taken
+            && first_error.is_none()
+        {
+            tracing::warn!(output = name, %error, "event records cannot be written");
+            first_error = Some(error);
         }
     }
     first_error

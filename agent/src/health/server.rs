@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::readiness::Readiness;
+use crate::metrics::{self, Metrics};
 
 /// How long a request's head may take, and a connection altogether.
 const HEAD: Duration = Duration::from_secs(5);
@@ -44,7 +45,14 @@ pub struct HealthError {
 #[derive(Debug)]
 pub struct HealthServer {
     listener: TcpListener,
+    told: Told,
+}
+
+/// What is told to whoever asks.
+#[derive(Clone, Debug)]
+struct Told {
     readiness: Readiness,
+    metrics: Arc<OnceLock<Metrics>>,
 }
 
 impl HealthServer {
@@ -56,7 +64,13 @@ impl HealthServer {
     pub async fn bind(address: SocketAddr, readiness: Readiness) -> Result<Self, HealthError> {
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|source| HealthError { address, source })?;
-        Ok(Self { listener, readiness })
+        Ok(Self { listener, told: Told { readiness, metrics: Arc::default() } })
+    }
+
+    /// Serves metrics too, from the time on that there are some.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<OnceLock<Metrics>>) -> Self {
+        Self { told: Told { metrics, ..self.told }, ..self }
     }
 
     /// Where it listens: of use when the configured port is 0.
@@ -76,9 +90,9 @@ impl HealthServer {
             let Ok(permit) = Arc::clone(&free).acquire_owned().await else { continue };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let readiness = self.readiness.clone();
+                    let told = self.told.clone();
                     tokio::spawn(async move {
-                        let served = tokio::time::timeout(CONNECTION, serve_one(stream, readiness));
+                        let served = tokio::time::timeout(CONNECTION, serve_one(stream, told));
                         if let Ok(Err(error)) = served.await {
                             tracing::debug!(%error, "a health check broke off");
                         }
@@ -94,9 +108,9 @@ impl HealthServer {
     }
 }
 
-async fn serve_one(stream: TcpStream, readiness: Readiness) -> hyper::Result<()> {
+async fn serve_one(stream: TcpStream, told: Told) -> hyper::Result<()> {
     let service = service_fn(move |request| {
-        let response = respond(&request, &readiness);
+        let response = respond(&request, &told);
         async move { Ok::<_, Infallible>(response) }
     });
     http1::Builder::new()
@@ -107,7 +121,7 @@ async fn serve_one(stream: TcpStream, readiness: Readiness) -> hyper::Result<()>
         .await
 }
 
-fn respond(request: &Request<Incoming>, readiness: &Readiness) -> Response<String> {
+fn respond(request: &Request<Incoming>, told: &Told) -> Response<String> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n".to_owned());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -115,11 +129,21 @@ fn respond(request: &Request<Incoming>, readiness: &Readiness) -> Response<Strin
     }
     match request.uri().path() {
         "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => match readiness.check() {
+        "/readyz" => match told.readiness.check() {
             Ok(()) => text(StatusCode::OK, "ready\n".to_owned()),
             Err(reasons) => text(StatusCode::SERVICE_UNAVAILABLE, reasons),
         },
-        _ => text(StatusCode::NOT_FOUND, "see /healthz and /readyz\n".to_owned()),
+        "/metrics" => match told.metrics.get().map(Metrics::text) {
+            Some(Ok(page)) => {
+                let mut response = text(StatusCode::OK, page);
+                let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+                response
+            }
+            Some(Err(_)) => text(StatusCode::INTERNAL_SERVER_ERROR, "no metrics\n".to_owned()),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
+        },
+        _ => text(StatusCode::NOT_FOUND, "see /healthz, /readyz and /metrics\n".to_owned()),
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod github;
 pub mod gitlab;
+pub mod subject;
 mod traits;
 
 pub use traits::{GithubTraits, GitlabTraits, Traits};

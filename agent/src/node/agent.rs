@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use nix::unistd::geteuid;
@@ -14,7 +14,9 @@ use tokio::sync::{Notify, mpsc};
 use super::{
     enforce::{Enforcer, chain},
     error::NodeError,
+    identities::{Identities, Told},
     lock,
+    metrics::{NodeMetrics, Work},
     pins::Pins,
     pods::{Known, Pods, PodsBySlot, Stage},
     policies::{Cause, Policies},
@@ -32,6 +34,7 @@ use crate::{
     datapath::{Datapath, events::EventRing, slot::PodLimits},
     events::sink::Sink,
     health::{HealthServer, Readiness},
+    metrics::Metrics,
     pod::sweep::Sweeper,
     resolver::{Resolver, ResolverSettings, Upstreams},
 };
@@ -63,23 +66,34 @@ pub(super) struct Agent {
     pub(super) pods: Pods,
     /// Sandboxes that nobody selected; their barrier may yet ask for enforcement.
     pub(super) passed_over: BTreeMap<SandboxId, Sandbox>,
+    pub(super) identities: Identities,
     pub(super) roster: Arc<Roster>,
     pub(super) ready: Ready,
+    pub(super) work: Arc<Work>,
     pub(super) done: mpsc::UnboundedSender<Done>,
     /// Slots that an earlier agent left in use; looked through once everything that runs is known.
     pub(super) left: Option<Vec<u32>>,
+}
+
+/// What the agent acts on.
+struct Sources {
+    watcher: Watcher,
+    finished: mpsc::UnboundedReceiver<Done>,
+    folder: Arc<Notify>,
+    told: Told,
+    signals: Signals,
 }
 
 impl Agent {
     async fn run(config: &Config) -> Result<(), NodeError> {
         // Everything that a person can get wrong, before anything is touched.
         let upstreams = upstreams(config)?;
-        let sink = Arc::new(Sink::open_all(config.events.stdout, config.events.file.as_deref())?);
         let cgroup_root = config.cgroup_root()?;
         let node = config
             .node_name(std::env::var_os("NODE_NAME").as_deref())
             .map_err(NodeError::system("asking for the machine's name"))?;
-        let mut signals = Signals::new().map_err(NodeError::system("watching signals"))?;
+        let sink = Arc::new(Sink::open_all(&config.events, &node)?);
+        let signals = Signals::new().map_err(NodeError::system("watching signals"))?;
         let folder = FolderWatch::new(&config.policy.dir)
             .map_err(NodeError::path("watching the policy folder", &config.policy.dir))?;
 
@@ -94,11 +108,15 @@ impl Agent {
         let source: Arc<dyn PodsSource> = Arc::<Roster>::clone(&roster);
         tokio::spawn(control.serve(source));
         let readiness = Readiness::default();
+        let metrics = Arc::<OnceLock<Metrics>>::default();
         let ready = Ready::new(&readiness);
         if let Some(address) = config.http {
-            tokio::spawn(HealthServer::bind(address, readiness).await?.serve());
+            let server = HealthServer::bind(address, readiness).await?;
+            tokio::spawn(server.with_metrics(Arc::clone(&metrics)).serve());
         }
 
+        let identities = Identities::default();
+        let told = Told::follow(&config.kubernetes, &node, &identities.breaks).await;
         let (datapath, ring) = Datapath::load_pinned(&pins.tables())?;
         let slots = usize::try_from(config.limits.pod_slots.get()).unwrap_or(usize::MAX);
         let datapath = Arc::new(datapath.with_slots(slots));
@@ -127,29 +145,37 @@ impl Agent {
             requires_veth: config.require.veth,
             hard_blocks: config.hard_blocks,
             trust: config.gitlab,
+            asks_for_pods: told.is_asked(),
             limits,
             sweeper: Sweeper::start(limits),
             pods_by_slot,
         };
-        let (done, mut finished) = mpsc::unbounded_channel();
+        let work = Arc::<Work>::default();
+        // Set once: here.
+        let _first = metrics.set(Metrics::new(enforcer.metrics(&work, &roster, &identities)));
+        let (done, finished) = mpsc::unbounded_channel();
         let mut agent = Self {
             config: config.clone(),
             policies: Policies::read(config),
             enforcer: Arc::new(enforcer),
             pods: Pods::new(),
             passed_over: BTreeMap::new(),
+            identities,
             roster: Arc::clone(&roster),
             ready,
+            work: Arc::clone(&work),
             done,
             left: Some(left),
         };
         let containerd = &config.containerd;
-        let mut watcher =
+        let watcher =
             watch(WatchSettings::new(containerd.socket.clone(), containerd.namespace.clone()));
         agent.ready.programs.holds();
         tracing::info!("the programs are loaded");
         agent.tell_first_policies();
-        agent.act(&mut watcher, &mut finished, &folder.follow(), &mut signals).await;
+        let mut sources = Sources { watcher, finished, folder: folder.follow(), told, signals };
+        agent.act(&mut sources).await;
+        let Sources { watcher, mut finished, .. } = sources;
         drop(watcher);
         agent.finish(&mut finished).await;
         drop(agent);
@@ -163,24 +189,22 @@ impl Agent {
     }
 
     /// Does what containerd, its own work, the policy folder and signals ask for, until it is told to end.
-    async fn act(
-        &mut self,
-        watcher: &mut Watcher,
-        finished: &mut mpsc::UnboundedReceiver<Done>,
-        folder: &Notify,
-        signals: &mut Signals,
-    ) {
+    async fn act(&mut self, sources: &mut Sources) {
+        let Sources { watcher, finished, folder, told, signals } = sources;
         let mut containerd_state = watcher.state.clone();
         loop {
             tokio::select! {
                 Ok(()) = containerd_state.changed() => {
-                    self.ready.follow(&containerd_state.borrow_and_update());
+                    if self.ready.follow(&containerd_state.borrow_and_update()) {
+                        self.work.stream_broke();
+                    }
                 }
                 change = watcher.changes.recv() => match change {
                     Some(change) => self.on_change(change),
                     None => return,
                 },
                 Some(done) = finished.recv() => self.on_done(done),
+                change = told.next() => self.on_pod(change),
                 () = folder.notified() => self.read_policies(Cause::Noticed),
                 wanted = signals.next() => match wanted {
                     Wanted::Reload => self.read_policies(Cause::Asked),
@@ -208,6 +232,27 @@ impl Agent {
             }
         }
         tracing::info!(enforcing = self.pods.len(), "ending; what is enforced stays enforced");
+    }
+}
+
+impl Enforcer {
+    /// What is told of this and of the agent's own work.
+    fn metrics(
+        &self,
+        work: &Arc<Work>,
+        roster: &Arc<Roster>,
+        identities: &Identities,
+    ) -> NodeMetrics {
+        NodeMetrics {
+            work: Arc::clone(work),
+            roster: Arc::clone(roster),
+            pods: Arc::clone(&self.pods_by_slot),
+            resolver: Arc::clone(&self.resolver),
+            sink: Arc::clone(&self.sink),
+            api_breaks: Arc::clone(&identities.breaks),
+            slots: self.datapath.slots(),
+            entries: usize::try_from(self.limits.entries).unwrap_or(usize::MAX),
+        }
     }
 }
 

@@ -22,10 +22,10 @@ use crate::{
     containerd::{Sandbox, SandboxId},
     datapath::{Datapath, slot::PodLimits, wire::WireAttach},
     events::{
-        record::{Kind, PodInfo, Scope},
+        record::{Kind, Scope},
         sink::Sink,
     },
-    identity::{github, gitlab},
+    identity::subject,
     netns::{
         listener,
         nftables::{self, DnsCapture},
@@ -35,6 +35,7 @@ use crate::{
         containers::Containers,
         journal::{Journal, Story},
         records::Recorder,
+        subject::Subject,
         sweep::Sweeper,
     },
     resolver::{Listener, Resolver, serve},
@@ -59,6 +60,8 @@ pub(super) struct Enforcer {
     pub(super) hard_blocks: HardBlocks,
     /// What of GitLab Runner's pods no job could have written.
     pub(super) trust: config::Gitlab,
+    /// The API server tells who made pods.
+    pub(super) asks_for_pods: bool,
     /// Sizes of a pod's tables.
     pub(super) limits: PodLimits,
     pub(super) sweeper: Sweeper,
@@ -185,15 +188,13 @@ impl Enforcer {
     }
 
     fn recorder(&self, sandbox: &Sandbox, scope: Scope) -> Recorder {
-        let subject = PodInfo {
-            namespace: sandbox.pod.namespace.clone(),
-            name: sandbox.pod.name.clone(),
-            uid: sandbox.pod.uid.clone(),
+        let info = subject::of_sandbox(sandbox, self.trust);
+        let subject = if self.asks_for_pods && subject::is_plain(&info) {
+            Subject::awaited(info)
+        } else {
+            Subject::known(info)
         };
-        let job = gitlab::job(&sandbox.labels, &sandbox.annotations, self.trust.into());
-        let runner = github::runner(&sandbox.labels);
-        Recorder::new(Arc::clone(&self.sink), self.node.clone(), scope, Some(subject))
-            .with_job(job, runner)
+        Recorder::new(Arc::clone(&self.sink), self.node.clone(), scope, subject)
     }
 }
 

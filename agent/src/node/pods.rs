@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Instant,
 };
 
@@ -12,7 +12,8 @@ use weir_ebpf::flow::Event;
 use super::{enforced::Enforced, prepare::Prepared};
 use crate::{
     containerd::{Sandbox, SandboxId},
-    pod::{EnforcedPod, containers::Containers},
+    pod::{EnforcedPod, Totals, containers::Containers},
+    policy::Mode,
 };
 
 /// One pod.
@@ -73,27 +74,63 @@ pub(super) enum Stage {
 /// All of them.
 pub(super) type Pods = BTreeMap<SandboxId, Known>;
 
-/// Whose events carry which slot.
+/// Whose events carry which slot, and what all pods came to.
 #[derive(Debug, Default)]
-pub(super) struct PodsBySlot(RwLock<HashMap<u32, Arc<EnforcedPod>>>);
+pub(super) struct PodsBySlot(RwLock<Slots>);
+
+#[derive(Debug, Default)]
+struct Slots {
+    pods: HashMap<u32, Arc<EnforcedPod>>,
+    /// Of pods that are gone.
+    past: Totals,
+}
 
 impl PodsBySlot {
     pub(super) fn insert(&self, pod: &Arc<EnforcedPod>) {
-        let mut pods = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        pods.insert(pod.slot().number(), Arc::clone(pod));
+        let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        slots.pods.insert(pod.slot().number(), Arc::clone(pod));
     }
 
+    /// Forgets a pod, and keeps what it came to.
     pub(super) fn remove(&self, pod: &EnforcedPod) {
-        let mut pods = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        pods.remove(&pod.slot().number());
+        let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if slots.pods.remove(&pod.slot().number()).is_some() {
+            slots.past.add(&pod.totals());
+        }
+    }
+
+    /// What all pods came to since the agent began, those that are gone included.
+    pub(super) fn totals(&self) -> Totals {
+        let slots = self.read();
+        let mut totals = slots.past.clone();
+        for pod in slots.pods.values() {
+            totals.add(&pod.totals());
+        }
+        totals
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.read().pods.len()
+    }
+
+    /// How many pods have a policy in this mode.
+    pub(super) fn in_mode(&self, mode: Mode) -> usize {
+        let is_in_mode = |pod: &&Arc<EnforcedPod>| pod.current_profile().mode() == mode;
+        self.read().pods.values().filter(is_in_mode).count()
+    }
+
+    /// How many allow entries the pod has that has the most.
+    pub(super) fn most_entries(&self) -> usize {
+        self.read().pods.values().map(|pod| pod.entries()).max().unwrap_or_default()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Slots> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records a first sight for the pod that it is of.
     pub(super) fn record(&self, event: &Event) {
-        let pod = {
-            let pods = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            pods.get(&event.slot).map(Arc::clone)
-        };
+        let pod = { self.read().pods.get(&event.slot).map(Arc::clone) };
         if let Some(pod) = pod {
             pod.record_event(event);
         } else {

@@ -86,6 +86,7 @@ impl Agent {
             Standing::Good => self.accepted("the policies were read"),
             Standing::Bad(fault) => {
                 tracing::error!(error = %fault, "the policies cannot be used: everything is denied");
+                self.work.policies_refused();
                 self.ready.policies.fails(format!("everything is denied: {fault}"));
                 self.tell_policies(Some(fault));
             }
@@ -117,6 +118,7 @@ impl Agent {
         match read {
             Ok(bundle) => self.take_policies(cause, bundle),
             Err(error) => {
+                self.work.policies_refused();
                 let bad = Standing::Bad(chain(&error));
                 if cause == Cause::Asked || self.policies.standing != bad {
                     tracing::error!(error = %chain(&error), "the policies stay as they were");
@@ -167,6 +169,7 @@ impl Agent {
             }
         }
         self.ready.policies.holds();
+        self.work.policies_taken(profiles);
         self.tell_policies(None);
     }
 

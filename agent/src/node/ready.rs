@@ -25,11 +25,13 @@ impl Ready {
         }
     }
 
-    pub(super) fn follow(&self, state: &ContainerdState) {
+    /// Says how it stands with containerd; whether there is news that it is in trouble.
+    pub(super) fn follow(&self, state: &ContainerdState) -> bool {
         match (state.phase, &state.trouble) {
             (Phase::Following, _) => self.containerd.holds(),
             (phase, Some(trouble)) => self.containerd.fails(format!("{phase}: {trouble}")),
             (phase, None) => self.containerd.fails(phase.to_string()),
         }
+        state.phase != Phase::Following && state.trouble.is_some()
     }
 }

@@ -96,6 +96,7 @@ impl Agent {
             self.see_container(container);
         }
         self.ready.reconciled.holds();
+        self.work.reconciled();
         tracing::info!(running = running.len(), known = self.pods.len(), "reconciled");
     }
 
@@ -309,11 +310,13 @@ impl Agent {
             profile = enforced.pod.current_profile().name(),
             "enforced"
         );
+        self.work.enforced(took);
         // The policies may have been read again meanwhile.
         enforced.assign(&self.policies.choose(&known.sandbox, &self.config));
         if let Some(started) = known.started {
             waited(id, started.elapsed());
         }
+        self.identify(enforced);
         if ended {
             self.end(id);
         }
@@ -323,6 +326,7 @@ impl Agent {
         let Some(known) = self.pods.get_mut(id) else { return };
         let Stage::Attaching { failures, ended } = &mut known.stage else { return };
         *failures = failures.saturating_add(1);
+        self.work.failed();
         if *ended {
             self.clear_unfinished(id);
             return;

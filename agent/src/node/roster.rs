@@ -13,7 +13,6 @@ use super::enforced::Enforced;
 use crate::{
     containerd::{Sandbox, SandboxId},
     control::{PodState, PodStatus, PodsSource},
-    policy::Mode,
 };
 
 /// Where a pod stands.
@@ -106,6 +105,24 @@ impl Roster {
     }
 }
 
+impl Roster {
+    /// How many pods are in each state, by its word.
+    pub(super) fn phases(&self) -> Vec<(&'static str, usize)> {
+        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        let phases = [
+            Phase::Seen,
+            Phase::Prepared,
+            Phase::Attaching,
+            Phase::Failed,
+            Phase::Enforcing,
+            Phase::Draining,
+        ];
+        let count =
+            |phase: Phase| pods.values().filter(|line| Some(line.phase) == phase.told()).count();
+        phases.into_iter().map(|phase| (phase.as_str(), count(phase))).collect()
+    }
+}
+
 impl PodsSource for Roster {
     fn pods(&self) -> Vec<PodStatus> {
         let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
@@ -124,19 +141,12 @@ fn status(line: &Line) -> PodStatus {
         uid: sandbox.pod.uid.clone(),
         sandbox: sandbox.id.to_string(),
         profile: profile.as_ref().map(|profile| profile.name().to_owned()).unwrap_or_default(),
-        mode: profile.map_or("", |profile| mode(profile.mode())).to_owned(),
+        mode: profile.map_or("", |profile| profile.mode().as_str()).to_owned(),
         state: *phase,
         since: humantime::format_rfc3339_millis(*since).to_string(),
         allow_entries: pod.map_or(0, |pod| u64::try_from(pod.entries()).unwrap_or(u64::MAX)),
         allowed: tally.allowed,
         refused: tally.refused,
         lost: tally.lost,
-    }
-}
-
-const fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Block => "block",
-        Mode::Audit => "audit",
     }
 }

@@ -15,6 +15,7 @@ pub mod journal;
 pub mod records;
 mod rules;
 mod serve;
+pub mod subject;
 pub mod sweep;
 mod table;
 
@@ -25,7 +26,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use weir_ebpf::flow::Outcome;
+use weir_ebpf::{flow::Outcome, pod::REASONS};
 
 use crate::{
     config::HardBlocks,
@@ -111,6 +112,31 @@ pub struct Tally {
     pub refused: u64,
     /// Events and flows that found no room.
     pub lost: u64,
+}
+
+/// What a pod's refusals and losses came to, those of pods together where they are added up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Connects, packets and questions refused, by the number of the reason.
+    pub refused: [u64; REASONS],
+    /// Those that audit mode let pass.
+    pub audited: [u64; REASONS],
+    /// Events and flows that found no room in the kernel.
+    pub lost_in_kernel: u64,
+    /// Those that the agent could not tell.
+    pub lost_in_agent: u64,
+}
+
+impl Totals {
+    /// Adds another pod's.
+    pub fn add(&mut self, other: &Self) {
+        let pairs = self.refused.iter_mut().zip(&other.refused);
+        for (sum, more) in pairs.chain(self.audited.iter_mut().zip(&other.audited)) {
+            *sum = sum.saturating_add(*more);
+        }
+        self.lost_in_kernel = self.lost_in_kernel.saturating_add(other.lost_in_kernel);
+        self.lost_in_agent = self.lost_in_agent.saturating_add(other.lost_in_agent);
+    }
 }
 
 /// What changes when the policy does.
@@ -240,9 +266,25 @@ impl EnforcedPod {
         let allowed = flows.iter().filter(|(key, _)| key.outcome == Outcome::Allowed as u8);
         Tally {
             allowed: allowed.map(|(_, flow)| flow.count).sum(),
-            refused: counters.refused + counters.audited + self.recorder.refused_questions(),
+            refused: counters.all_refused()
+                + counters.all_audited()
+                + self.recorder.refused_questions(),
             lost: counters.lost_events + counters.lost_flows + self.recorder.lost(),
         }
+    }
+
+    /// What was refused, by reason, and lost so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let counters = self.datapath.counters(&self.slot).unwrap_or_default();
+        let mut totals = Totals {
+            refused: counters.refused,
+            audited: counters.audited,
+            lost_in_kernel: counters.lost_events + counters.lost_flows,
+            lost_in_agent: self.recorder.lost(),
+        };
+        self.recorder.add_questions(&mut totals);
+        totals
     }
 
     /// Gives the slot back. The links must be gone, and nobody may use the pod any more.

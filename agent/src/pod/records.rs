@@ -12,19 +12,26 @@ use std::{
 use weir_ebpf::{
     address::Endpoint,
     flow::{Client, Event, Flow, FlowKey, Outcome},
+    pod::REASONS,
     process::{COMM_BYTES, ProcessKey},
     reason::Reason,
 };
 
-use super::{EnforcedPod, account::Account, containers::Containers, lock};
+use super::{
+    EnforcedPod, Totals,
+    account::Account,
+    containers::Containers,
+    lock,
+    subject::{Subject, SubjectInfo},
+};
 use crate::{
     attribution::{self, Identity},
     datapath::slot::ip,
     events::{
         queue::Share,
         record::{
-            Attribution, Destination, GithubInfo, GitlabInfo, Kind, PodInfo, PolicyInfo,
-            ProcessInfo, Record, RecordReason, RecordVerdict, Scope, protocol_name,
+            Attribution, Destination, Kind, PolicyInfo, ProcessInfo, Record, RecordReason,
+            RecordVerdict, Scope, protocol_name,
         },
         sink::Sink,
     },
@@ -46,17 +53,15 @@ pub struct Recorder {
     share: Arc<Share>,
     node: String,
     scope: Mutex<Scope>,
-    /// The pod, in Kubernetes.
-    subject: Option<PodInfo>,
-    gitlab: Option<GitlabInfo>,
-    github: Option<GithubInfo>,
+    subject: Subject,
     /// The pod's containers.
     containers: Arc<Containers>,
     /// Process above which no ancestor is shown.
     root: OnceLock<u32>,
     names: Mutex<HashMap<NameKey, NameCount>>,
-    /// Refused questions, those among them that are not told apart any more.
-    questions: AtomicU64,
+    /// Refused questions by the number of their reason, those among them that are not told apart any more; and those that
+    /// audit mode answered.
+    questions: [[AtomicU64; REASONS]; 2],
     violations: AtomicU64,
     lost: AtomicU64,
 }
@@ -82,28 +87,20 @@ struct NameCount {
 impl Recorder {
     /// A recorder that writes to a sink.
     #[must_use]
-    pub fn new(sink: Arc<Sink>, node: String, scope: Scope, subject: Option<PodInfo>) -> Self {
+    pub fn new(sink: Arc<Sink>, node: String, scope: Scope, subject: Subject) -> Self {
         Self {
             sink,
             share: Arc::default(),
             node,
             scope: Mutex::new(scope),
             subject,
-            gitlab: None,
-            github: None,
             containers: Arc::default(),
             root: OnceLock::new(),
             names: Mutex::default(),
-            questions: AtomicU64::new(0),
+            questions: Default::default(),
             violations: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         }
-    }
-
-    /// Has records name the CI job or the runner.
-    #[must_use]
-    pub fn with_job(self, gitlab: Option<GitlabInfo>, github: Option<GithubInfo>) -> Self {
-        Self { gitlab, github, ..self }
     }
 
     /// Has processes be named with their containers.
@@ -117,15 +114,37 @@ impl Recorder {
         *lock(&self.scope) = scope;
     }
 
-    fn write(&self, record: &Record) {
+    fn write(&self, record: Record) {
         self.write_until(record, None);
     }
 
     /// Writes a record, and counts it when there is no room for it.
-    fn write_until(&self, record: &Record, until: Option<Instant>) {
-        if !self.sink.write(&self.share, record, until) {
-            self.lose(1);
+    fn write_until(&self, record: Record, until: Option<Instant>) {
+        self.write_all(&self.subject.name(record), until);
+    }
+
+    fn write_all(&self, records: &[Record], until: Option<Instant>) {
+        for record in records {
+            if !self.sink.write(&self.share, record, until) {
+                self.lose(1);
+            }
         }
+    }
+
+    /// Whether records wait until it is known whom they are of.
+    #[must_use]
+    pub fn awaits_subject(&self) -> bool {
+        self.subject.is_awaited()
+    }
+
+    /// Takes what is known now of whom the records are of, and writes those that waited for it.
+    pub fn complete_subject(&self, complete: impl FnOnce(&mut SubjectInfo)) {
+        self.write_all(&self.subject.complete(complete), Some(Instant::now() + PATIENCE));
+    }
+
+    /// Writes what waits, as it is.
+    pub fn wait_no_longer(&self) {
+        self.write_all(&self.subject.give_up(), Some(Instant::now() + PATIENCE));
     }
 
     /// Counts what could not be told.
@@ -146,7 +165,16 @@ impl Recorder {
 
     /// Questions for names that were refused or audited.
     pub(super) fn refused_questions(&self) -> u64 {
-        self.questions.load(Ordering::Relaxed)
+        let counts = self.questions.iter().flatten();
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Adds the questions that were refused or audited.
+    pub(super) fn add_questions(&self, totals: &mut Totals) {
+        let sums = totals.refused.iter_mut().chain(&mut totals.audited);
+        for (sum, count) in sums.zip(self.questions.iter().flatten()) {
+            *sum = sum.saturating_add(count.load(Ordering::Relaxed));
+        }
     }
 
     /// Events that were lost on the way to the records.
@@ -161,8 +189,11 @@ impl Recorder {
         refusal: &Refusal<'_, Client>,
         identify: impl FnOnce(&Client) -> Identity,
     ) {
-        self.questions.fetch_add(1, Ordering::Relaxed);
         let audited = refusal.verdict == Mode::Audit;
+        let counts = self.questions.get(usize::from(audited));
+        if let Some(count) = counts.and_then(|counts| counts.get(refusal.reason as usize)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         let key = NameKey {
             tgid: refusal.client.process.tgid,
             name: refusal.name.to_owned(),
@@ -205,7 +236,7 @@ impl Recorder {
         record.destination = Some(destination);
         record.count = 1;
         self.name_process(&mut record, process);
-        self.write(&record);
+        self.write(record);
     }
 
     fn record(
@@ -221,12 +252,7 @@ impl Recorder {
             rule_id: provenance.rule_id(rule).to_owned(),
             bundle: provenance.bundle().to_owned(),
         };
-        Record {
-            pod: self.subject.clone(),
-            gitlab: self.gitlab.clone(),
-            github: self.github.clone(),
-            ..Record::new(kind, at, self.node.clone(), policy)
-        }
+        Record::new(kind, at, self.node.clone(), policy)
     }
 
     fn name_process(&self, record: &mut Record, process: Identity) {
@@ -259,7 +285,7 @@ impl EnforcedPod {
         let mut record = self.recorder.record(kind, SystemTime::now(), profile.provenance(), rule);
         record.attribution = Attribution::Cgroup;
         record.count = 1;
-        self.recorder.write_until(&record, Some(Instant::now() + PATIENCE));
+        self.recorder.write_until(record, Some(Instant::now() + PATIENCE));
     }
 
     /// Records the first sight of a refused or audited flow.
@@ -293,7 +319,7 @@ impl EnforcedPod {
         record.count = 1;
         self.recorder.name_process(&mut record, self.identify(event.process, event.comm));
         self.recorder.violations.fetch_add(1, Ordering::Relaxed);
-        self.recorder.write(&record);
+        self.recorder.write(record);
     }
 
     /// All that was counted, and a `flow` record of each; with what was lost on the way.
@@ -306,8 +332,9 @@ impl EnforcedPod {
         accounts.sort_by_key(|a| a.first);
         let until = Some(Instant::now() + PATIENCE);
         for account in &accounts {
-            self.recorder.write_until(&self.recorder.flow_record(account), until);
+            self.recorder.write_until(self.recorder.flow_record(account), until);
         }
+        self.recorder.wait_no_longer();
         self.record_lost(self.current_profile().provenance());
         accounts
     }
@@ -372,7 +399,7 @@ impl EnforcedPod {
             let rule = RuleIndex::DEFAULT_DENY;
             let mut record = self.recorder.record(Kind::Lost, SystemTime::now(), provenance, rule);
             record.count = lost;
-            self.recorder.write_until(&record, Some(Instant::now() + PATIENCE));
+            self.recorder.write_until(record, Some(Instant::now() + PATIENCE));
         }
     }
 }

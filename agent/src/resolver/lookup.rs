@@ -11,6 +11,7 @@ use super::entry::Entry;
 use super::lock;
 use super::reply::ExtendedError;
 use super::settings::ResolverSettings;
+use super::statistics::Statistics;
 use super::upstream::Client;
 use super::upstreams::Upstreams;
 
@@ -28,6 +29,7 @@ pub struct Resolver {
     /// Questions that are being asked now.
     flights: Mutex<HashMap<Box<[u8]>, Landing>>,
     upstream_slots: Semaphore,
+    statistics: Statistics,
 }
 
 impl std::fmt::Debug for Resolver {
@@ -46,6 +48,7 @@ impl Resolver {
             flights: Mutex::default(),
             upstream_slots: Semaphore::new(settings.upstream_queries),
             settings,
+            statistics: Statistics::default(),
         })
     }
 
@@ -53,6 +56,12 @@ impl Resolver {
     #[must_use]
     pub fn upstreams(&self) -> &Upstreams {
         self.client.upstreams()
+    }
+
+    /// What became of all questions.
+    #[must_use]
+    pub const fn statistics(&self) -> &Statistics {
+        &self.statistics
     }
 
     pub(super) fn settings(&self) -> &ResolverSettings {
@@ -121,7 +130,9 @@ impl Flight {
         let resolver = &self.resolver;
         // Closed never, so waiting fails never.
         let _slot = resolver.upstream_slots.acquire().await;
+        let begun = Instant::now();
         let outcome = resolver.client.ask(&name, qtype, &resolver.settings).await;
+        resolver.statistics.waited(begun.elapsed());
         let entry = Arc::new(outcome.unwrap_or_else(|failure| resolver.failed(failure)));
         if entry.expires(Duration::MAX) > Instant::now() {
             resolver.cache.insert(&self.key, Arc::clone(&entry));

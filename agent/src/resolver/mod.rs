@@ -30,6 +30,7 @@ mod server;
 mod session;
 mod settings;
 mod special;
+mod statistics;
 mod tcp;
 mod udp;
 mod upstream;
@@ -46,6 +47,7 @@ pub use lookup::Resolver;
 pub use pod::{Admission, AdmitError, Attestation, Pod, Refusal, Transport};
 pub use server::{Server, serve};
 pub use settings::ResolverSettings;
+pub use statistics::{Outcome, Statistics};
 pub use upstreams::{Upstreams, UpstreamsError, search_list};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -27,6 +27,7 @@ use super::pod::{Attestation, Pod, Refusal, Transport};
 use super::question::{Odd, Request};
 use super::reply::{self, ExtendedError, Reply};
 use super::special;
+use super::statistics::Outcome;
 use super::wire::rcode;
 use crate::policy::{HostName, Mode, NameDecision, Profile, RuleIndex};
 
@@ -105,7 +106,10 @@ impl<P: Pod> Session<P> {
         let Some(client) = self.pod.client(peer, transport) else { return Step::Silence };
         let request = match Request::parse(message) {
             Ok(request) => request,
-            Err(odd) => return self.answer_odd(odd, &client, out),
+            Err(odd) => {
+                self.count(Outcome::Malformed);
+                return self.answer_odd(odd, &client, out);
+            }
         };
         let limit = match transport {
             Transport::Udp => reply::udp_limit(request.edns),
@@ -122,6 +126,7 @@ impl<P: Pod> Session<P> {
                 "weir: too many questions of this pod are waiting for upstream",
             );
             Reply::new(&request, limit, out).empty(rcode::SERVER_FAILURE, Some(&error));
+            self.count(Outcome::Failed);
             return Step::Answer;
         };
         Step::Upstream(Box::new(Pending { request, client, limit, _slot: slot }))
@@ -174,6 +179,10 @@ impl<P: Pod> Session<P> {
         Arc::clone(&self.slots).try_acquire_owned().ok()
     }
 
+    fn count(&self, outcome: Outcome) {
+        self.resolver.statistics().count(outcome);
+    }
+
     fn enter(&self) -> Option<RwLockReadGuard<'_, bool>> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         open.then_some(open)
@@ -212,7 +221,10 @@ impl<P: Pod> Session<P> {
     fn answer(&self, asked: &Asked<'_, P::Client>, out: &mut Vec<u8>) -> bool {
         for _ in 0..MAX_DECISIONS {
             match self.attempt(asked, out) {
-                Attempt::Answered => return true,
+                Attempt::Answered(outcome) => {
+                    self.count(outcome);
+                    return true;
+                }
                 Attempt::NeedsUpstream => return false,
                 Attempt::Revoked => {}
             }
@@ -220,17 +232,18 @@ impl<P: Pod> Session<P> {
         let text = "weir: the policy keeps changing";
         let error = ExtendedError::new(ExtendedError::OTHER, text);
         asked.reply(out).empty(rcode::SERVER_FAILURE, Some(&error));
+        self.count(Outcome::Failed);
         true
     }
 
     fn attempt(&self, asked: &Asked<'_, P::Client>, out: &mut Vec<u8>) -> Attempt {
         if special::is_localhost(asked.request) {
             special::answer_localhost(asked.request.qtype, asked.reply(out));
-            return Attempt::Answered;
+            return Attempt::Answered(Outcome::Local);
         }
         if let Some(nonce) = special::attach_nonce(asked.request) {
             self.attest(asked, nonce, out);
-            return Attempt::Answered;
+            return Attempt::Answered(Outcome::Local);
         }
         let profile = self.pod.profile();
         let name = HostName::from_wire_labels(asked.request.labels());

@@ -30,7 +30,10 @@ use crate::{
         record::{Kind, Scope},
         sink::Sink,
     },
-    pod::{EnforcedPod, ListenerAddress, Reach, Surroundings, records::Recorder, sweep::Sweeper},
+    pod::{
+        EnforcedPod, ListenerAddress, Reach, Surroundings, records::Recorder, subject::Subject,
+        sweep::Sweeper,
+    },
     policy::{Mode, Profile},
     resolver::{Listener, Resolver, ResolverSettings, Server, Upstreams, serve},
     system::{addresses::AddressChanges, cgroup, clock::monotonic_ns},
@@ -187,7 +190,7 @@ impl Session<'_> {
             Arc::clone(&plan.sink),
             machine.unwrap_or_else(|_error| "localhost".to_owned()),
             plan.scope,
-            None,
+            Subject::default(),
         );
         let entries = usize::try_from(limits.entries).unwrap_or(usize::MAX);
         let pod = EnforcedPod::new(datapath, slot, plan.profile, reachable_at, entries, recorder);

@@ -7,7 +7,7 @@ use aya_ebpf::{
 use weir_ebpf::{
     address::Endpoint,
     flow::{Event, Flow, FlowKey, Outcome},
-    pod::{EVENTS_PER_WINDOW, PodCounters, WINDOW_NS, has_share},
+    pod::{EVENTS_PER_WINDOW, PodCounters, REASONS, WINDOW_NS, has_share},
     reason::Reason,
     socket::{SocketTag, flags},
     verdict::Tables as _,
@@ -90,10 +90,11 @@ pub(crate) fn refused(
     let key = key(tag, peer, outcome, reason as u8);
     if let Some(counters) = counters(pod) {
         // SAFETY: a field of a live map value.
-        let total = unsafe {
+        let totals = unsafe {
             if passes { &raw mut (*counters).audited } else { &raw mut (*counters).refused }
         };
-        add(total, 1);
+        // SAFETY: the mask keeps it inside the array, whatever the number is.
+        add(unsafe { totals.cast::<u64>().add(reason as usize & (REASONS - 1)) }, 1);
     }
     if count(pod, &key, tag, pod.state.refusing_rule, amount) {
         report(pod, tag, key);

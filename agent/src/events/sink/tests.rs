@@ -1,9 +1,9 @@
 //! Lines, and a sink that fails.
 
-use std::{io, sync::Arc, time::UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
-use super::{Sink, one_line};
-use crate::events::record::{Kind, PolicyInfo, Record, Scope};
+use super::*;
+use crate::events::record::{Kind, PolicyInfo, Scope};
 
 fn record() -> Record {
     let policy = PolicyInfo {
@@ -39,11 +39,49 @@ impl io::Write for Broken {
 
 #[test]
 fn a_sink_that_fails_counts_what_it_lost() {
-    let sink = Sink::new(Broken).unwrap();
+    let mut sink = Sink::none();
+    sink.add("broken", Lines(Broken)).unwrap();
     for _ in 0..3 {
         assert!(sink.write(&Arc::default(), &record(), None));
     }
     let report = sink.finish();
     assert_eq!(report.dropped, 3);
     assert_eq!(report.error.unwrap().kind(), io::ErrorKind::StorageFull);
+}
+
+/// A place that takes nothing until the sink is closed.
+struct Stuck;
+
+impl Output for Stuck {
+    fn take(&mut self, records: &[Line], is_ending: &dyn Fn() -> bool) -> Result<(), Refused> {
+        while !is_ending() {
+            thread::yield_now();
+        }
+        let records = u64::try_from(records.len()).unwrap();
+        Err(Refused { records, error: io::ErrorKind::TimedOut.into() })
+    }
+}
+
+#[test]
+fn a_place_that_hangs_keeps_nothing_from_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    let mut sink = Sink::none();
+    sink.add("stuck", Stuck).unwrap();
+    sink.add("file", file(&path, None).unwrap()).unwrap();
+    let share = Arc::default();
+    let offered = QUEUE + 10;
+    let mut room = 0;
+    for _ in 0..offered {
+        // Only the file's queue drains.
+        while sink.branches[1].queue.is_full_for(&share) {
+            thread::yield_now();
+        }
+        room += usize::from(sink.write(&share, &record(), None));
+    }
+    let overflowed = usize::try_from(sink.overflowed()).unwrap();
+    assert_eq!(room + overflowed, offered);
+    assert!(overflowed > 0, "a queue without an end");
+    drop(sink.finish());
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), offered);
 }

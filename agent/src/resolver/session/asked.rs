@@ -7,6 +7,7 @@ use super::Entry;
 use crate::policy::Profile;
 use crate::resolver::question::Request;
 use crate::resolver::reply::{ExtendedError, Reply};
+use crate::resolver::statistics::Outcome;
 use crate::resolver::wire::{rcode, rtype};
 
 /// One question and what is known about it.
@@ -21,7 +22,7 @@ pub(super) struct Asked<'a, C> {
 
 /// What becomes of an attempt to answer.
 pub(super) enum Attempt {
-    Answered,
+    Answered(Outcome),
     NeedsUpstream,
     /// The policy changed: decide again.
     Revoked,
@@ -60,7 +61,7 @@ impl<C> Asked<'_, C> {
                 self.reply(out).empty(rcode::NO_ERROR, Some(&error));
             }
         }
-        Some(Attempt::Answered)
+        Some(Attempt::Answered(Outcome::Local))
     }
 
     /// Writes the records of `entry`, with the lifetime that is left of it.
@@ -74,11 +75,11 @@ impl<C> Asked<'_, C> {
     ) -> Attempt {
         if let Some(failure) = &entry.failure {
             self.reply(out).empty(rcode::SERVER_FAILURE, Some(failure));
-            return Attempt::Answered;
+            return Attempt::Answered(Outcome::Failed);
         }
         let left = entry.expires(profile.dns().max_ttl).saturating_duration_since(self.now);
         let ttl_s = u32::try_from(left.as_secs()).unwrap_or(u32::MAX >> 1);
         self.reply(out).records(entry, ttl_s, keep, error);
-        Attempt::Answered
+        Attempt::Answered(if self.ready.is_some() { Outcome::Upstream } else { Outcome::Cached })
     }
 }

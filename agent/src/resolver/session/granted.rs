@@ -12,6 +12,7 @@ use crate::policy::{HostName, Mode, Profile, RuleIndex};
 use crate::resolver::guard::{self, Exposure};
 use crate::resolver::pod::{Admission, AdmitError, Pod, Refusal};
 use crate::resolver::reply::ExtendedError;
+use crate::resolver::statistics::Outcome;
 use crate::resolver::wire::rcode;
 
 /// Shortest time an allow entry lives: an answer that may not be kept (lifetime zero) still has to
@@ -91,7 +92,7 @@ impl<P: Pod> Session<P> {
         if good.is_empty() {
             // The name exists, so NXDOMAIN would also deny the addresses of the other family.
             asked.reply(out).empty(rcode::NO_ERROR, Some(&error));
-            return Attempt::Answered;
+            return Attempt::Answered(Outcome::Refused);
         }
         asked.tell(profile, entry, keep, Some(&error), out)
     }
@@ -137,6 +138,6 @@ impl<P: Pod> Session<P> {
         }
         let extended = ExtendedError::new(ExtendedError::OTHER, format!("weir: {error}"));
         asked.reply(out).empty(rcode::SERVER_FAILURE, Some(&extended));
-        Attempt::Answered
+        Attempt::Answered(Outcome::Failed)
     }
 }

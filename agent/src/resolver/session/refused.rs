@@ -13,6 +13,7 @@ use crate::resolver::pod::{Pod, Refusal};
 use crate::resolver::question::presentation;
 use crate::resolver::reply::ExtendedError;
 use crate::resolver::special;
+use crate::resolver::statistics::Outcome;
 use crate::resolver::wire::rcode;
 
 /// A refused name; `None` if it is not a host name at all.
@@ -39,7 +40,7 @@ impl<P: Pod> Session<P> {
             || self.noise.bare_names(&name).any(|bare| is_allowed(profile, bare));
         if special::is_reverse_lookup(asked.request) || expansion_of_allowed() {
             asked.reply(out).empty(rcode::NAME_ERROR, None);
-            return Attempt::Answered;
+            return Attempt::Answered(Outcome::Local);
         }
         match profile.mode() {
             Mode::Block => self.block(asked, profile, refused, name, out),
@@ -71,7 +72,7 @@ impl<P: Pod> Session<P> {
         let spoken_for = self.noise.settle(&name, asked.now);
         let expansion = self.noise.bare_names(&name).next().is_some();
         if spoken_for {
-            return Attempt::Answered;
+            return Attempt::Answered(Outcome::Refused);
         }
         let held = Held {
             client: asked.client.clone(),
@@ -84,7 +85,7 @@ impl<P: Pod> Session<P> {
         if let Some(held) = to_record {
             self.record_held(&held);
         }
-        Attempt::Answered
+        Attempt::Answered(Outcome::Refused)
     }
 
     /// Lets a refused name pass, and records it. What its addresses are is remembered for records.
@@ -117,13 +118,16 @@ impl<P: Pod> Session<P> {
                 answer: None,
             });
         }
-        let Some(entry) = entry else { return Attempt::Answered };
+        let Some(entry) = entry else { return Attempt::Answered(Outcome::Audited) };
         if let Some(host) = &refused.name
             && !entry.addresses().is_empty()
         {
             self.pod.observe(host, entry.addresses());
         }
-        asked.tell(profile, &entry, |_| true, None, out)
+        match asked.tell(profile, &entry, |_| true, None, out) {
+            Attempt::Answered(Outcome::Failed) => Attempt::Answered(Outcome::Failed),
+            _ => Attempt::Answered(Outcome::Audited),
+        }
     }
 
     pub(super) fn record_held(&self, held: &Held<P::Client>) {

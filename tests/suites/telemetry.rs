@@ -1,0 +1,146 @@
+//! What an operator's systems are told of a node: metrics that say what happened, records in files that do not grow for
+//! ever, and in a collector.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use weir_tests::agent::{Agent, AgentSpec};
+use weir_tests::exec;
+use weir_tests::jobs::{Jobs, LIMIT, connects, fetch};
+use weir_tests::lab::addresses;
+use weir_tests::node::{Node, PodSpec};
+use weir_tests::profile::Profile;
+
+/// What the profiles allow, at port 80, and what they do not.
+const FILES: &str = "files.example.com";
+const MIRROR: &str = "mirror.example.com";
+
+/// The page of an agent's metrics, each sample by its name and labels.
+fn scrape(node: &Node) -> Result<BTreeMap<String, f64>> {
+    let mut command = node.command("curl");
+    command.args(["-sS", "-f", "-m", "5", "http://127.0.0.1:9411/metrics"]);
+    let page = exec::run(command, LIMIT)?.expect_code(0)?.stdout;
+    ensure!(page.ends_with("# EOF\n"), "half a page: {page}");
+    let samples = page.lines().filter(|line| !line.starts_with('#'));
+    let read = |line: &str| {
+        let (name, value) = line.rsplit_once(' ').with_context(|| format!("no sample: {line}"))?;
+        Ok((name.to_owned(), value.parse().with_context(|| format!("no number: {line}"))?))
+    };
+    samples.map(read).collect()
+}
+
+/// A sample that must be there.
+fn sample(samples: &BTreeMap<String, f64>, name: &str) -> Result<f64> {
+    samples.get(name).copied().with_context(|| format!("no {name} in {samples:#?}"))
+}
+
+#[test]
+#[expect(clippy::float_cmp, reason = "whole numbers, far below the last that a float tells apart")]
+fn metrics_say_what_happened_and_name_nobody() -> Result<()> {
+    let jobs = Jobs::new()?;
+    let audit = Profile::deny_all().spec("").text().replace("mode: block", "mode: audit");
+    let agent = Jobs::allowing(&[FILES]).namespace("watched", &audit).start(&jobs.node)?;
+    let pod = jobs.pod(PodSpec::new("held"))?;
+    let build = pod.start(jobs.sleeper())?;
+    ensure!(fetch(&build, FILES)? == 0, "what is allowed is not reached");
+    for _ in 0..3 {
+        ensure!(fetch(&build, MIRROR)? == 4, "what is refused is answered");
+    }
+    ensure!(!connects(&build, &addresses::ATTACKER.v4.to_string())?, "an address is reached");
+    let watched = PodSpec { namespace: "watched".to_owned(), ..PodSpec::new("watched") };
+    let watched = jobs.pod(watched)?;
+    ensure!(fetch(&watched.start(jobs.sleeper())?, MIRROR)? == 0, "audit mode refuses");
+    let now = scrape(&jobs.node)?;
+    let is = |name: &str, expected: f64| {
+        let found = sample(&now, name)?;
+        ensure!(found == expected, "{name} is {found}, not {expected}");
+        Ok(())
+    };
+    is("weir_pods_enforced{mode=\"block\"}", 1.0)?;
+    is("weir_pods_enforced{mode=\"audit\"}", 1.0)?;
+    is("weir_pods{phase=\"enforcing\"}", 2.0)?;
+    is("weir_attach_seconds_count", 2.0)?;
+    is("weir_attach_failures_total", 0.0)?;
+    is("weir_verdicts_total{verdict=\"block\",reason=\"domain_not_in_allowlist\"}", 3.0)?;
+    is("weir_verdicts_total{verdict=\"block\",reason=\"direct_ip_no_dns\"}", 1.0)?;
+    is("weir_verdicts_total{verdict=\"block\",reason=\"dot\"}", 0.0)?;
+    is("weir_verdicts_total{verdict=\"audit\",reason=\"domain_not_in_allowlist\"}", 1.0)?;
+    is("weir_dns_questions_total{outcome=\"refused\"}", 3.0)?;
+    is("weir_dns_questions_total{outcome=\"audited\"}", 1.0)?;
+    is("weir_dns_questions_total{outcome=\"failed\"}", 0.0)?;
+    let asked = sample(&now, "weir_dns_questions_total{outcome=\"upstream\"}")?;
+    ensure!(asked >= 1.0, "nothing was asked");
+    ensure!(sample(&now, "weir_dns_upstream_seconds_count")? >= asked, "{now:#?}");
+    ensure!(sample(&now, "weir_map_fill_ratio{map=\"allow\"}")? > 0.0, "{now:#?}");
+    is("weir_map_fill_ratio{map=\"slots\"}", 2.0 / 255.0)?;
+    is("weir_events_lost_total{where=\"kernel\"}", 0.0)?;
+    is("weir_bundle_ok", 1.0)?;
+    is("weir_bundle_profiles", 3.0)?;
+    is("weir_bundle_errors_total", 0.0)?;
+    ensure!(sample(&now, "weir_bundle_loaded_timestamp_seconds")? > 1.7e9, "{now:#?}");
+    let records = fs::read_to_string(jobs.node.path(AgentSpec::EVENTS))?.lines().count();
+    let written = sample(&now, "weir_records_written_total{output=\"file\"}")?;
+    ensure!(format!("{written}") == records.to_string(), "{written} of {records}");
+    for word in [FILES, MIRROR, "held", "watched", "example"] {
+        let found = now.keys().find(|name| name.contains(word));
+        ensure!(found.is_none(), "{found:?} names {word}");
+    }
+    // What a pod came to stays counted when it is gone, and its place is free.
+    pod.remove()?;
+    agent.wait_for("phase=\"gone\"")?;
+    let later = scrape(&jobs.node)?;
+    for (name, value) in now.iter().filter(|(name, _)| name.starts_with("weir_verdicts_total")) {
+        ensure!(sample(&later, name)? >= *value, "{name} has become less");
+    }
+    ensure!(sample(&later, "weir_pods_enforced{mode=\"block\"}")? == 0.0, "{later:#?}");
+    // Policies that cannot be used are an error that is counted, and the last ones stay.
+    fs::write(jobs.node.path(AgentSpec::POLICY).join("bad.yaml"), "kind: Pod")?;
+    agent.wait_for("the policies stay as they were")?;
+    let later = scrape(&jobs.node)?;
+    ensure!(sample(&later, "weir_bundle_ok")? == 0.0, "{later:#?}");
+    ensure!(sample(&later, "weir_bundle_errors_total")? >= 1.0, "{later:#?}");
+    ensure!(sample(&later, "weir_bundle_profiles")? == 3.0, "{later:#?}");
+    agent.stop().map(drop)
+}
+
+#[test]
+fn a_file_of_records_is_replaced_before_it_grows_too_large() -> Result<()> {
+    let jobs = Jobs::new()?;
+    let agent = Jobs::allowing(&[]).events("fileMebibytes: 1, fileKeep: 2").start(&jobs.node)?;
+    let pod = jobs.pod(PodSpec::new("loud"))?;
+    let build = pod.start(jobs.sleeper())?;
+    let folder = jobs.node.path(AgentSpec::EVENTS);
+    let older = folder.with_extension("jsonl.1");
+    // Some three thousand names, each a record of half a KiB, in a process each.
+    let ask = format!(
+        "n=0; while [ $n -lt 3000 ]; do client udp {} 53 n$n.example.org 80 >/dev/null 2>&1; n=$((n+1)); done; true",
+        addresses::RESOLVER.v4
+    );
+    let output = build.exec(&["sh", "-c", &ask])?;
+    ensure!(output.code == 0, "{}", output.describe());
+    pod.remove()?;
+    agent.wait_for("phase=\"gone\"")?;
+    let total = agent.stop()?;
+    ensure!(!total.stdout.contains("could not be written"), "{}", total.describe());
+    for file in [&folder, &older] {
+        let size = fs::metadata(file).with_context(|| file.display().to_string())?.len();
+        ensure!(size > 0 && size <= 1 << 20, "{} has {size} bytes", file.display());
+        // Whole lines, each a record.
+        for line in fs::read_to_string(file)?.lines() {
+            serde_json::from_str::<serde_json::Value>(line).context(line.to_owned())?;
+        }
+    }
+    Ok(())
+}
+
+/// Only the agent itself may be asked: the page is the node's.
+#[test]
+fn metrics_are_no_business_of_a_pods() -> Result<()> {
+    let jobs = Jobs::new()?;
+    let agent: Agent = Jobs::allowing(&[]).start(&jobs.node)?;
+    let build = jobs.pod(PodSpec::new("curious"))?.start(jobs.sleeper())?;
+    let output = build.exec(&["curl", "-sS", "-m", "2", "http://127.0.0.1:9411/metrics"])?;
+    ensure!(output.code != 0 && !output.stdout.contains("weir_"), "{}", output.describe());
+    agent.stop().map(drop)
+}
