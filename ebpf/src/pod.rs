@@ -3,7 +3,7 @@
 //! Rules are numbers that the agent gives; the kernel only hands them on to the records.
 
 use crate::{
-    address::{Address, Endpoint},
+    address::{Address, Endpoint, protocol},
     flow::Event,
     reason::Reason,
 };
@@ -13,6 +13,23 @@ pub const SLOTS: usize = 256;
 
 /// Whoever connects here asks whether enforcement is in place (192.0.2.1: RFC 5737, TEST-NET-1).
 pub const SENTINEL: Address = Address::from_v4_be(0xc000_0201_u32.to_be());
+
+/// Where the name of the pod's page leads (192.0.2.80, 2001:db8::192.0.2.80: RFC 5737, RFC 3849).
+pub const PAGE_V4: Address = Address::from_v4_be(0xc000_0250_u32.to_be());
+/// As [`PAGE_V4`], for IPv6.
+pub const PAGE_V6: Address = Address([0x2001_0db8_u32.to_be(), 0, 0, 0xc000_0250_u32.to_be()]);
+/// The only port there.
+pub const PAGE_PORT: u16 = 80;
+
+/// Whether this is where the pod's page is: the pod's own listener serves it. Everything else at these addresses
+/// is as anywhere.
+#[inline(always)]
+#[must_use]
+pub fn leads_to_page(endpoint: &Endpoint) -> bool {
+    endpoint.port == PAGE_PORT
+        && endpoint.protocol == protocol::TCP
+        && (endpoint.address == PAGE_V4 || endpoint.address == PAGE_V6)
+}
 
 /// Ports that one trusted network may hold (the union over all networks that cover it).
 pub const PORTS_PER_NETWORK: usize = 16;

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use weir::netns::follow::FollowedLinks;
-use weir::netns::nftables::{self, DnsCapture};
+use weir::netns::nftables::{self, Capture};
 use weir::netns::uplink::{self, HostSide, PodAddresses};
 use weir::netns::{Netns, listener};
 use weir_tests::exec::{DEFAULT_LIMIT, run};
@@ -34,7 +34,7 @@ fn on_node<T: Send + 'static>(
 struct Captured {
     netns: Netns,
     side: HostSide,
-    capture: DnsCapture,
+    capture: Capture,
     runtime: Runtime,
 }
 
@@ -63,8 +63,8 @@ fn captured(lab: &PodLab) -> Result<Captured> {
     Ok(Captured { netns, side, capture, runtime })
 }
 
-fn capture(addresses: PodAddresses, port: u16, entrances: BTreeSet<u32>) -> DnsCapture {
-    DnsCapture {
+fn capture(addresses: PodAddresses, port: u16, entrances: BTreeSet<u32>) -> Capture {
+    Capture {
         v4: addresses.v4.map(|address| SocketAddrV4::new(address, port)),
         v6: addresses.v6.map(|address| SocketAddrV6::new(address, port, 0, 0)),
         entrances,
@@ -224,7 +224,7 @@ fn installing_again_leaves_no_gap() -> Result<()> {
     let mut command = lab.pod.enter("nft");
     command.args(["list", "table", "inet", "weir"]);
     let text = run(command, DEFAULT_LIMIT)?.expect_code(0)?.stdout;
-    ensure!(text.matches("dnat").count() == 8, "{text}");
+    ensure!(text.matches("dnat").count() == 12, "{text}");
     Ok(())
 }
 
@@ -233,7 +233,7 @@ fn it_is_known_whether_the_capture_is_there() -> Result<()> {
     let lab = PodLab::new(Plugin::Bridge, "eth0")?;
     let Captured { netns, capture, side, runtime } = captured(&lab)?;
     ensure!(netns.enter(|| nftables::is_installed(&capture))??);
-    ensure!(!netns.enter(|| nftables::is_installed(&DnsCapture { v6: None, ..capture.clone() }))??);
+    ensure!(!netns.enter(|| nftables::is_installed(&Capture { v6: None, ..capture.clone() }))??);
     let mut command = lab.pod.enter("nft");
     command.args(["flush", "chain", "inet", "weir", "prerouting"]);
     run(command, DEFAULT_LIMIT)?.expect_code(0)?;

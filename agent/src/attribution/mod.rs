@@ -2,10 +2,11 @@
 
 use std::{fs, num::NonZeroU64, path::Path};
 
+use serde::{Deserialize, Serialize};
 use weir_ebpf::process::{Ancestor, COMM_BYTES, Process, ProcessKey};
 
 /// A process as records show it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// The name of the thread group leader.
     pub comm: String,

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod pods;
 pub mod policy;
 pub mod run;
+pub mod schema;
 
 /// Default-deny egress control for CI runners.
 #[derive(Debug, Parser)]
@@ -33,8 +34,8 @@ enum Command {
     Policy(policy::PolicyArgs),
     /// Say what this machine can enforce, and what gets weaker for want of what it lacks.
     Doctor(doctor::DoctorArgs),
-    /// Print the JSON Schema of the event records.
-    Schema,
+    /// Print the JSON Schema of the event records, or of what a job reads of itself.
+    Schema(schema::SchemaArgs),
     /// Become the command of `weir run`; not for people.
     #[command(name = crate::run::LAUNCH, hide = true)]
     Launch(run::LaunchArgs),
@@ -64,7 +65,9 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => {
             doctor::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
         }
-        Command::Schema => schema(),
+        Command::Schema(args) => {
+            schema::run(args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+        }
     }
 }
 
@@ -79,19 +82,5 @@ fn log_to_stderr(format: LogFormat, level: LevelFilter) {
     match format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).init(),
         LogFormat::Json => log.json().init(),
-    }
-}
-
-fn schema() -> ExitCode {
-    use std::io::Write as _;
-    let written = crate::events::schema::text()
-        .map_err(std::io::Error::other)
-        .and_then(|text| std::io::stdout().lock().write_all(text.as_bytes()));
-    match written {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            crate::run::complain(&format!("printing the schema: {error}"));
-            ExitCode::FAILURE
-        }
     }
 }

@@ -58,6 +58,8 @@ pub struct Config {
     pub kubernetes: Kubernetes,
     /// Where records go.
     pub events: Events,
+    /// The page that tells a job what it was refused.
+    pub job_page: JobPage,
     /// Where health is served; `None` is nowhere.
     pub http: Option<SocketAddr>,
     /// The control socket.
@@ -173,6 +175,13 @@ pub struct Events {
     pub otlp: Option<String>,
 }
 
+/// The page that tells a job what it was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobPage {
+    /// What it says of how to ask for more; lines of text.
+    pub help: Option<String>,
+}
+
 /// The agent's own log, on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -221,6 +230,7 @@ impl Default for Config {
                 file_keep: FILE_KEEP,
                 otlp: None,
             },
+            job_page: JobPage { help: None },
             http: Some(SocketAddr::from(([127, 0, 0, 1], 9411))),
             control: PathBuf::from("/run/weir/weir.sock"),
             log: Log { format: LogFormat::Text },

@@ -43,6 +43,7 @@ impl Reader<'_> {
             "gitlab",
             "kubernetes",
             "events",
+            "jobPage",
             "http",
             "control",
             "log",
@@ -62,6 +63,7 @@ impl Reader<'_> {
             gitlab,
             kubernetes,
             events,
+            job_page,
             http,
             control,
             log,
@@ -95,6 +97,10 @@ impl Reader<'_> {
             self.set_or_null(path, "`kubernetes.kubeconfig`", &value::PATH, &mut to.kubeconfig);
         }
         self.events(events, config);
+        if let Some([help]) = self.section(job_page, "`jobPage`", ["help"]) {
+            let (what, meaning) = ("`jobPage.help`", &value::HELP);
+            self.set_or_null(help, what, meaning, &mut config.job_page.help);
+        }
         self.set_or_null(http, "`http`", &value::ADDRESS, &mut config.http);
         self.set(control, "`control`", &value::SOCKET, &mut config.control);
         self.log(log, config);

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::{
-    Config, Containerd, Dns, Events, Gitlab, HardBlocks, Kubernetes, Limits, Log, Policy, Require,
-    Select,
+    Config, Containerd, Dns, Events, Gitlab, HardBlocks, JobPage, Kubernetes, Limits, Log, Policy,
+    Require, Select,
 };
 
 /// Everything is taken apart without `..`, so that no key can be forgotten here.
@@ -24,6 +24,7 @@ pub(super) fn render(config: &Config) -> String {
         gitlab,
         kubernetes,
         events,
+        job_page,
         http,
         control,
         log,
@@ -51,6 +52,7 @@ pub(super) fn render(config: &Config) -> String {
         section("gitlab", &gitlab_keys(*gitlab)),
         section("kubernetes", &kubernetes_keys(kubernetes)),
         section("events", &event_keys(events)),
+        section("jobPage", &job_page_keys(job_page)),
         key("http", &or(http.as_deref(), "null"), "/healthz, /readyz and /metrics; null: off"),
         key("control", &path(control), "for `weir pods`, root only"),
         section("log", &log_keys(*log)),
@@ -188,6 +190,14 @@ fn event_keys(events: &Events) -> [Line; 5] {
             "an OpenTelemetry collector, http(s)://HOST:PORT, over gRPC; null: none",
         ),
     ]
+}
+
+fn job_page_keys(JobPage { help }: &JobPage) -> [Line; 1] {
+    [(
+        "help",
+        or(help.as_deref(), "null"),
+        "how to ask for more, said to refused jobs by http://weir.internal/; null: nothing",
+    )]
 }
 
 fn log_keys(Log { format }: Log) -> [Line; 1] {

@@ -47,6 +47,7 @@ require: { veth: false }
 gitlab: { trustAnnotations: true, trustLabels: true }
 kubernetes: { enabled: true, kubeconfig: /etc/weir/kubeconfig }
 events: { stdout: false, file: /var/log/weir.jsonl, fileMebibytes: 7, fileKeep: 2, otlp: "http://otel.example.com:4317" }
+jobPage: { help: "Ask in #ci.\nOr: https://docs.example.com/egress" }
 http: "[::1]:80"
 control: /run/weir.sock
 log: { format: json }
@@ -96,6 +97,7 @@ fn every_key_is_read() {
             file_keep: number(2),
             otlp: Some("http://otel.example.com:4317".to_owned()),
         },
+        job_page: JobPage { help: Some("Ask in #ci.\nOr: https://docs.example.com/egress".into()) },
         http: Some("[::1]:80".parse().unwrap()),
         control: "/run/weir.sock".into(),
         log: Log { format: LogFormat::Json },
@@ -232,6 +234,21 @@ fn values_are_parsed_once_and_strictly() {
 }
 
 #[test]
+fn help_for_jobs_is_lines_of_plain_text() {
+    let help = |text: &str| read(&format!("jobPage: {{ help: {text} }}")).job_page.help;
+    assert_eq!(help("null"), None);
+    assert_eq!(help("'null'").as_deref(), Some("null"));
+    assert_eq!(help("'Frag in #ci für mehr'").as_deref(), Some("Frag in #ci für mehr"));
+    let block = read("jobPage:\n  help: |\n    Ask in #ci.\n    Or write to us.\n");
+    assert_eq!(block.job_page.help.as_deref(), Some("Ask in #ci.\nOr write to us.\n"));
+    assert_eq!(read(&block.render()), block);
+    for bad in [r#""\e[31mred""#, r#""a\r\nb""#, "'  '", &format!("'{}'", "a".repeat(2001))] {
+        let found = problems(&format!("jobPage: {{ help: {bad} }}"));
+        assert!(found[0].2.contains("is not text of at most 2000 bytes"), "{found:?}");
+    }
+}
+
+#[test]
 fn everything_wrong_is_reported_at_once() {
     let found = problems("bpffs: a\nhttp: b\nselect: { namespaces: [C, D] }\n");
     let places: Vec<_> = found.iter().map(|(line, column, _)| (*line, *column)).collect();
@@ -267,6 +284,7 @@ fn the_defaults_print_every_key_with_what_it_means() {
             "gitlab:",
             "kubernetes:",
             "events:",
+            "jobPage:",
             "log:",
         ];
         assert!(known.contains(&line) || line.contains("  # "), "{line}");

@@ -11,6 +11,8 @@ use crate::policy::is_profile_name;
 
 /// The longest path of a Unix socket (unix(7): `sun_path` holds 108 bytes with the final zero).
 const SOCKET_BYTES: usize = 107;
+/// The longest text for the page of a job: some lines in each log that shows it.
+const HELP_BYTES: usize = 2000;
 /// The port of name servers that are given without one.
 const DNS_PORT: u16 = 53;
 
@@ -87,6 +89,15 @@ pub(super) const LABEL_KEY: Meaning<String> = Meaning {
 pub(super) const LABEL_VALUE: Meaning<String> = Meaning {
     parse: |text| is_label_text(text).then(|| text.to_owned()),
     expected: "the value of a Kubernetes label",
+};
+
+pub(super) const HELP: Meaning<String> = Meaning {
+    parse: |text| {
+        let fits = !text.trim().is_empty() && text.len() <= HELP_BYTES;
+        let plain = |character: char| character == '\n' || !character.is_control();
+        (fits && text.chars().all(plain)).then(|| text.to_owned())
+    },
+    expected: "text of at most 2000 bytes without control characters other than the end of a line",
 };
 
 pub(super) const NODE: Meaning<String> = Meaning {

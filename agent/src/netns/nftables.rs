@@ -1,4 +1,5 @@
-//! The table `inet weir` in a pod's namespace: every question to port 53 goes to the pod's listener.
+//! The table `inet weir` in a pod's namespace: every question to port 53 goes to the pod's listener, and so does
+//! every request for the pod's page.
 //!
 //! All functions act in the calling thread's namespace ([`Netns::enter`](super::Netns::enter)).
 //!
@@ -39,9 +40,9 @@ impl NftablesError {
     }
 }
 
-/// Where a pod's questions go.
+/// Where a pod's questions and requests for its page go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DnsCapture {
+pub struct Capture {
     /// The listener's IPv4 socket, at an address of the pod; with none, questions over IPv4 are left
     /// alone.
     pub v4: Option<SocketAddrV4>,
@@ -52,7 +53,7 @@ pub struct DnsCapture {
     pub entrances: BTreeSet<u32>,
 }
 
-impl DnsCapture {
+impl Capture {
     fn listeners(&self) -> impl Iterator<Item = SocketAddr> + use<> {
         self.v4.map(SocketAddr::V4).into_iter().chain(self.v6.map(SocketAddr::V6))
     }
@@ -66,7 +67,7 @@ impl DnsCapture {
 /// # Errors
 ///
 /// When the kernel refuses; then nothing has changed.
-pub fn install(capture: &DnsCapture) -> Result<(), NftablesError> {
+pub fn install(capture: &Capture) -> Result<(), NftablesError> {
     let replaced = execute(&encode::replace(&plan(capture)));
     replaced.map(drop).map_err(NftablesError::when("installing"))
 }
@@ -86,7 +87,7 @@ pub fn remove() -> Result<(), NftablesError> {
 /// # Errors
 ///
 /// When the kernel refuses.
-pub fn is_installed(capture: &DnsCapture) -> Result<bool, NftablesError> {
+pub fn is_installed(capture: &Capture) -> Result<bool, NftablesError> {
     let wanted: Vec<_> =
         plan(capture).iter().map(|rule| (rule.chain.name().to_owned(), rule.to_string())).collect();
     Ok(rules().map_err(NftablesError::when("reading"))? == wanted)

@@ -146,6 +146,7 @@ impl Agent {
             hard_blocks: config.hard_blocks,
             trust: config.gitlab,
             asks_for_pods: told.is_asked(),
+            help: config.job_page.help.as_deref().map(Arc::from),
             limits,
             sweeper: Sweeper::start(limits),
             pods_by_slot,

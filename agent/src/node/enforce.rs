@@ -28,7 +28,7 @@ use crate::{
     identity::subject,
     netns::{
         listener,
-        nftables::{self, DnsCapture},
+        nftables::{self, Capture},
     },
     pod::{
         EnforcedPod, ListenerAddress, Reach, Surroundings,
@@ -62,6 +62,8 @@ pub(super) struct Enforcer {
     pub(super) trust: config::Gitlab,
     /// The API server tells who made pods.
     pub(super) asks_for_pods: bool,
+    /// What the page of a job says of how to ask for more.
+    pub(super) help: Option<Arc<str>>,
     /// Sizes of a pod's tables.
     pub(super) limits: PodLimits,
     pub(super) sweeper: Sweeper,
@@ -120,6 +122,7 @@ impl Enforcer {
         .with_uid(sandbox.pod.uid.clone())
         .with_search(&sandbox.searches)
         .with_hard_blocks(self.hard_blocks)
+        .with_help(self.help.clone())
         .with_journal(journal);
         let adopted = left.filter(|left| left.generation != 0);
         if let Some(left) = &adopted {
@@ -211,7 +214,7 @@ impl Place {
             let (addresses, entrances) = (host_side.uplink_addresses(), host_side.entrances());
             let listener = listener::open(addresses, port, &entrances)?;
             let port = listener.port();
-            nftables::install(&DnsCapture {
+            nftables::install(&Capture {
                 v4: addresses.v4.map(|v4| SocketAddrV4::new(v4, port)),
                 v6: addresses.v6.map(|v6| SocketAddrV6::new(v6, port, 0, 0)),
                 entrances,

@@ -1,12 +1,12 @@
 //! What a process did with one destination.
 
-use std::{net::IpAddr, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::SystemTime};
 
-use weir_ebpf::{flow::Outcome, reason::Reason};
+use weir_ebpf::{address::protocol, flow::Outcome, reason::Reason};
 
 use crate::{
     attribution::Identity,
-    policy::{Provenance, RuleIndex},
+    policy::{HostName, Observation, Port, Protocol, Provenance, RuleIndex},
 };
 
 /// One destination of one process, with all that was counted.
@@ -47,5 +47,36 @@ impl Account {
     #[must_use]
     pub fn rule_id(&self) -> &str {
         self.provenance.rule_id(self.rule)
+    }
+
+    /// What a profile would have to allow: one observation for each name that led to the address, or one without a
+    /// name. None for what no rule can name.
+    #[must_use]
+    pub fn observations(&self) -> Vec<Observation> {
+        let (Some(address), Some(number)) = (self.ip, self.protocol) else { return Vec::new() };
+        let protocol = match number {
+            protocol::TCP => Protocol::Tcp,
+            protocol::UDP => Protocol::Udp,
+            protocol::ICMP => Protocol::Icmp,
+            _ => return Vec::new(),
+        };
+        if self.port == 0 && protocol != Protocol::Icmp {
+            return Vec::new();
+        }
+        let observation = |host: Option<HostName>| Observation {
+            host,
+            address,
+            port: Port { protocol, number: self.port },
+            count: self.count,
+            processes: BTreeSet::from([self.process.comm.clone()]),
+            first_seen: self.first,
+            last_seen: self.last,
+        };
+        let names: Vec<HostName> =
+            self.hosts.iter().filter_map(|name| HostName::parse(name).ok()).collect();
+        if names.is_empty() {
+            return vec![observation(None)];
+        }
+        names.into_iter().map(|name| observation(Some(name))).collect()
     }
 }

@@ -45,6 +45,9 @@ impl EnforcedPod {
             tracing::warn!(%error, "allow entries that no name explains could not be revoked");
         }
         drop(state);
+        for kept in &story.refused {
+            self.recorder.names().restore(kept, &profile);
+        }
         let mut hosts = lock(&self.hosts);
         for (address, names) in &story.names {
             for name in names {

@@ -1,5 +1,5 @@
-//! What the kernel's tables cannot hold of a pod: which names its entries came from, and which profile was in
-//! force. Written as it happens, so that it is there after a SIGKILL.
+//! What the kernel's tables cannot hold of a pod: which names its entries came from, which profile was in force,
+//! and which names were refused. Written as it happens, so that it is there after a SIGKILL.
 //!
 //! One JSON value a line. A last line that is cut off counts as not written. Once a
 //! journal is long, a name that leads to the same address again is not written again: the file lies in memory, and
@@ -17,11 +17,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::lock;
+use super::{lock, refused::KeptName};
 use crate::policy::HostName;
 
 /// Bytes up to which everything is written, in the order in which it happened.
 const FREELY: usize = 1 << 20;
+/// Bytes of refused names that one agent writes.
+const REFUSED: usize = 1 << 20;
 /// Names with an address that are known to be written; beyond it some are written again.
 const KNOWN: usize = 65_536;
 
@@ -33,6 +35,8 @@ enum Line {
     Name { name: String, addresses: Vec<IpAddr> },
     /// A profile came into force.
     Profile { generation: u32, digest: String },
+    /// A name was refused, or audited, for the first time.
+    Refused(KeptName),
 }
 
 /// A pod's journal.
@@ -47,6 +51,8 @@ struct Written {
     file: File,
     /// Bytes written by this agent.
     bytes: usize,
+    /// Those of refused names among them.
+    refused: usize,
     /// Hashes of each name with an address of it; seeded at random, so that a job cannot make two the same.
     known: HashSet<u64>,
     hasher: RandomState,
@@ -59,6 +65,8 @@ pub struct Story {
     pub names: HashMap<IpAddr, Vec<HostName>>,
     /// Digests of profiles by policy generation.
     pub profiles: HashMap<u32, String>,
+    /// Names that were refused or audited, in the order of their first sight.
+    pub(super) refused: Vec<KeptName>,
 }
 
 impl Journal {
@@ -70,7 +78,7 @@ impl Journal {
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         let (known, hasher) = (HashSet::new(), RandomState::new());
-        let written = Written { file, bytes: 0, known, hasher };
+        let written = Written { file, bytes: 0, refused: 0, known, hasher };
         Ok(Self { written: Mutex::new(written), path: path.to_owned() })
     }
 
@@ -98,6 +106,15 @@ impl Journal {
     pub(super) fn profile(&self, generation: u32, digest: &str) {
         let line = Line::Profile { generation, digest: digest.to_owned() };
         self.write(&mut lock(&self.written), &line);
+    }
+
+    pub(super) fn refused(&self, name: KeptName) {
+        let mut written = lock(&self.written);
+        if written.refused < REFUSED {
+            let before = written.bytes;
+            self.write(&mut written, &Line::Refused(name));
+            written.refused += written.bytes - before;
+        }
     }
 
     /// A line that is lost costs a name after a kill, never a verdict.
@@ -139,6 +156,7 @@ impl Story {
                 Line::Profile { generation, digest } => {
                     story.profiles.insert(generation, digest);
                 }
+                Line::Refused(name) => story.refused.push(name),
             }
         }
         Ok(story)

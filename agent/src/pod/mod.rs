@@ -13,6 +13,8 @@ pub mod containers;
 mod hosts;
 pub mod journal;
 pub mod records;
+mod refused;
+mod report;
 mod rules;
 mod serve;
 pub mod subject;
@@ -101,6 +103,8 @@ pub struct EnforcedPod {
     /// The search list of its own resolv.conf, where it has one.
     search: Option<Vec<String>>,
     hard_blocks: HardBlocks,
+    /// What the operator says on the pod's page.
+    help: Option<Arc<str>>,
 }
 
 /// What became of a pod's connects and packets.
@@ -193,6 +197,7 @@ impl EnforcedPod {
             uid: None,
             search: None,
             hard_blocks: HardBlocks { metadata: true, dot: true },
+            help: None,
         }
     }
 
@@ -213,6 +218,12 @@ impl EnforcedPod {
     #[must_use]
     pub fn with_hard_blocks(self, hard_blocks: HardBlocks) -> Self {
         Self { hard_blocks, ..self }
+    }
+
+    /// Has the pod's page say what the operator wants to be said there.
+    #[must_use]
+    pub fn with_help(self, help: Option<Arc<str>>) -> Self {
+        Self { help, ..self }
     }
 
     /// Keeps a journal, so that another agent can take over after a kill.
@@ -261,6 +272,7 @@ impl EnforcedPod {
     #[must_use]
     pub fn tally(&self) -> Tally {
         let counters = self.datapath.counters(&self.slot).unwrap_or_default();
+        let names = self.recorder.names();
         // Those that were moved out of the table are still its.
         let flows = lock(&self.swept).account(self.slot.flows());
         let allowed = flows.iter().filter(|(key, _)| key.outcome == Outcome::Allowed as u8);
@@ -268,7 +280,8 @@ impl EnforcedPod {
             allowed: allowed.map(|(_, flow)| flow.count).sum(),
             refused: counters.all_refused()
                 + counters.all_audited()
-                + self.recorder.refused_questions(),
+                + names.refused()
+                + names.audited(),
             lost: counters.lost_events + counters.lost_flows + self.recorder.lost(),
         }
     }
@@ -283,7 +296,7 @@ impl EnforcedPod {
             lost_in_kernel: counters.lost_events + counters.lost_flows,
             lost_in_agent: self.recorder.lost(),
         };
-        self.recorder.add_questions(&mut totals);
+        self.recorder.names().add_to(&mut totals);
         totals
     }
 

@@ -1,7 +1,6 @@
 //! What is told of a pod: each first sight as it happens, and the account at the end.
 
 use std::{
-    collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -12,16 +11,16 @@ use std::{
 use weir_ebpf::{
     address::Endpoint,
     flow::{Client, Event, Flow, FlowKey, Outcome},
-    pod::REASONS,
     process::{COMM_BYTES, ProcessKey},
     reason::Reason,
 };
 
 use super::{
-    EnforcedPod, Totals,
+    EnforcedPod,
     account::Account,
     containers::Containers,
     lock,
+    refused::{KeptName, RefusedNames, Sight},
     subject::{Subject, SubjectInfo},
 };
 use crate::{
@@ -30,7 +29,7 @@ use crate::{
     events::{
         queue::Share,
         record::{
-            Attribution, Destination, Kind, PolicyInfo, ProcessInfo, Record, RecordReason,
+            Attribution, Destination, Kind, PodInfo, PolicyInfo, ProcessInfo, Record, RecordReason,
             RecordVerdict, Scope, protocol_name,
         },
         sink::Sink,
@@ -40,8 +39,6 @@ use crate::{
     system::clock::wall_clock,
 };
 
-/// Distinct refused names of one tree that are told apart; the rest are counted as lost.
-const NAMES: usize = 4096;
 /// How long the account of a pod waits for room among the records.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -58,30 +55,9 @@ pub struct Recorder {
     containers: Arc<Containers>,
     /// Process above which no ancestor is shown.
     root: OnceLock<u32>,
-    names: Mutex<HashMap<NameKey, NameCount>>,
-    /// Refused questions by the number of their reason, those among them that are not told apart any more; and those that
-    /// audit mode answered.
-    questions: [[AtomicU64; REASONS]; 2],
+    names: RefusedNames,
     violations: AtomicU64,
     lost: AtomicU64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct NameKey {
-    tgid: u32,
-    name: String,
-    reason: Reason,
-    audited: bool,
-}
-
-#[derive(Clone, Debug)]
-struct NameCount {
-    count: u64,
-    first: SystemTime,
-    last: SystemTime,
-    process: Identity,
-    provenance: Arc<Provenance>,
-    rule: RuleIndex,
 }
 
 impl Recorder {
@@ -96,8 +72,7 @@ impl Recorder {
             subject,
             containers: Arc::default(),
             root: OnceLock::new(),
-            names: Mutex::default(),
-            questions: Default::default(),
+            names: RefusedNames::default(),
             violations: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         }
@@ -163,18 +138,19 @@ impl Recorder {
         self.violations.load(Ordering::Relaxed)
     }
 
-    /// Questions for names that were refused or audited.
-    pub(super) fn refused_questions(&self) -> u64 {
-        let counts = self.questions.iter().flatten();
-        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+    /// Names that were refused or audited.
+    pub(super) const fn names(&self) -> &RefusedNames {
+        &self.names
     }
 
-    /// Adds the questions that were refused or audited.
-    pub(super) fn add_questions(&self, totals: &mut Totals) {
-        let sums = totals.refused.iter_mut().chain(&mut totals.audited);
-        for (sum, count) in sums.zip(self.questions.iter().flatten()) {
-            *sum = sum.saturating_add(count.load(Ordering::Relaxed));
-        }
+    /// The pod, in Kubernetes.
+    pub(super) fn pod(&self) -> Option<PodInfo> {
+        self.subject.pod()
+    }
+
+    /// The name of the container that a process was in.
+    pub(super) fn container_of(&self, process: &Identity) -> Option<String> {
+        process.container.and_then(|id| self.containers.name(id))
     }
 
     /// Events that were lost on the way to the records.
@@ -183,60 +159,38 @@ impl Recorder {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Records a refused question: its first sight at once, repeats in the account.
+    /// Records a refused question: its first sight at once, repeats in the account. What the journal is to keep of it.
     pub(super) fn name_refused(
         &self,
         refusal: &Refusal<'_, Client>,
         identify: impl FnOnce(&Client) -> Identity,
-    ) {
-        let audited = refusal.verdict == Mode::Audit;
-        let counts = self.questions.get(usize::from(audited));
-        if let Some(count) = counts.and_then(|counts| counts.get(refusal.reason as usize)) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-        let key = NameKey {
-            tgid: refusal.client.process.tgid,
-            name: refusal.name.to_owned(),
-            reason: refusal.reason,
-            audited,
+    ) -> Option<KeptName> {
+        let sight = match self.names.note(refusal, identify) {
+            Sight::First(sight) => sight,
+            Sight::Repeated => return None,
+            Sight::NoRoom => {
+                self.lose(1);
+                return None;
+            }
         };
-        let now = SystemTime::now();
-        let mut names = lock(&self.names);
-        if let Some(seen) = names.get_mut(&key) {
-            seen.count += 1;
-            seen.last = now;
-            return;
-        }
-        if names.len() >= NAMES {
-            self.lose(1);
-            return;
-        }
-        let process = identify(refusal.client);
-        let rule = refusal.rule.unwrap_or(RuleIndex::DEFAULT_DENY);
-        let count = NameCount {
-            count: 1,
-            first: now,
-            last: now,
-            process: process.clone(),
-            provenance: Arc::clone(refusal.profile.provenance()),
-            rule,
-        };
-        names.insert(key, count);
-        drop(names);
         self.violations.fetch_add(1, Ordering::Relaxed);
+        let audited = refusal.verdict == Mode::Audit;
         let destination = Destination {
             host: Some(refusal.name.to_owned()),
             ip: refusal.answer,
             port: None,
             proto: "dns".to_owned(),
         };
-        let mut record = self.record(Kind::Violation, now, refusal.profile.provenance(), rule);
+        let provenance = refusal.profile.provenance();
+        let mut record = self.record(Kind::Violation, sight.at, provenance, sight.rule);
         record.verdict = Some(if audited { RecordVerdict::Audit } else { RecordVerdict::Block });
         record.reason = Some(RecordReason(refusal.reason));
         record.destination = Some(destination);
         record.count = 1;
-        self.name_process(&mut record, process);
+        let kept = KeptName::new(refusal, &sight);
+        self.name_process(&mut record, sight.process);
         self.write(record);
+        Some(kept)
     }
 
     fn record(
@@ -260,7 +214,7 @@ impl Recorder {
             return;
         }
         record.attribution = Attribution::Cgroup;
-        record.container = process.container.and_then(|id| self.containers.name(id));
+        record.container = self.container_of(&process);
         record.process = Some(ProcessInfo {
             comm: process.comm,
             binary: process.binary,
@@ -328,7 +282,7 @@ impl EnforcedPod {
         let flows = lock(&self.swept).account(self.slot.flows());
         let mut accounts: Vec<Account> =
             flows.iter().filter_map(|(key, flow)| self.account(key, flow)).collect();
-        accounts.extend(self.recorder.refused_names());
+        accounts.extend(self.recorder.names.accounts());
         accounts.sort_by_key(|a| a.first);
         let until = Some(Instant::now() + PATIENCE);
         for account in &accounts {
@@ -339,7 +293,7 @@ impl EnforcedPod {
         accounts
     }
 
-    fn account(&self, key: &FlowKey, flow: &Flow) -> Option<Account> {
+    pub(super) fn account(&self, key: &FlowKey, flow: &Flow) -> Option<Account> {
         let outcome = Outcome::from_code(key.outcome)?;
         let reason = Reason::from_code(key.reason).map(|reason| self.refine(&key.peer, reason));
         let known = lock(&self.state).history.find(flow.rule);
@@ -405,29 +359,6 @@ impl EnforcedPod {
 }
 
 impl Recorder {
-    fn refused_names(&self) -> Vec<Account> {
-        let names = lock(&self.names);
-        names
-            .iter()
-            .map(|(key, seen)| Account {
-                process: seen.process.clone(),
-                hosts: vec![key.name.clone()],
-                ip: None,
-                protocol: None,
-                port: 0,
-                outcome: if key.audited { Outcome::Audited } else { Outcome::Blocked },
-                reason: Some(key.reason),
-                provenance: Arc::clone(&seen.provenance),
-                rule: seen.rule,
-                count: seen.count,
-                bytes_up: 0,
-                bytes_down: 0,
-                first: seen.first,
-                last: seen.last,
-            })
-            .collect()
-    }
-
     fn flow_record(&self, account: &Account) -> Record {
         let mut record = self.record(Kind::Flow, account.last, &account.provenance, account.rule);
         record.verdict = Some(account.outcome.into());

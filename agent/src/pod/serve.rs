@@ -15,6 +15,7 @@ use weir_ebpf::{
 use super::{EnforcedPod, Reach, State, apply::endpoint_of, lock, rules, table::Allowed};
 use crate::{
     datapath::{DatapathError, slot::address},
+    page::report::Report,
     policy::{HostName, Profile},
     resolver::{Admission, AdmitError, Attestation, Pod, Refusal, Transport},
     system::clock::monotonic_ns,
@@ -75,8 +76,16 @@ impl Pod for EnforcedPod {
         })
     }
 
+    fn report(&self) -> Option<Report> {
+        self.refusals()
+    }
+
     fn refuse(&self, refusal: &Refusal<'_, Client>) {
-        self.recorder.name_refused(refusal, |client| self.identify(client.process, client.comm));
+        let identify = |client: &Client| self.identify(client.process, client.comm);
+        let first = self.recorder.name_refused(refusal, identify);
+        if let (Some(kept), Some(journal)) = (first, &self.journal) {
+            journal.refused(kept);
+        }
     }
 }
 

@@ -71,6 +71,11 @@ impl Subject {
         lock(&self.0).standing == Standing::Awaited
     }
 
+    /// The pod, as far as it is known.
+    pub(super) fn pod(&self) -> Option<PodInfo> {
+        lock(&self.0).info.pod.clone()
+    }
+
     /// Names in a record whom it is of, and returns what is to be written now: nothing while it waits.
     pub(super) fn name(&self, record: Record) -> Vec<Record> {
         let mut state = lock(&self.0);

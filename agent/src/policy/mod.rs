@@ -50,5 +50,5 @@ pub use profile::{Counts, Profile, Provenance};
 pub(crate) use resolve::is_profile_name;
 pub use selector::{Fact, Level, Mismatch, Rank, Selector};
 pub use settings::{DnsSettings, Inbound, Mode};
-pub use suggest::{Observation, suggest};
+pub use suggest::{AskedName, Observation, suggest, suggest_rules};
 pub use target::{Host, Target, TargetError};

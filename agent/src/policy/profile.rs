@@ -26,7 +26,7 @@ pub struct Profile {
 }
 
 /// Where a decision comes from: what records say of a profile, and all that is kept of one that is in force no more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Provenance {
     name: String,
     rules: Vec<String>,

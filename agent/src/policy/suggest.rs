@@ -42,10 +42,28 @@ pub struct Observation {
     pub last_seen: SystemTime,
 }
 
+/// A name that was asked for and refused, so that nothing could be connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedName {
+    /// The name.
+    pub name: HostName,
+    /// Whether it was refused because it led to a private address.
+    pub private: bool,
+    /// How many questions.
+    pub count: u64,
+    /// The names of the processes, as the job gave them.
+    pub processes: BTreeSet<String>,
+    /// When it was first asked for.
+    pub first_seen: SystemTime,
+    /// When it was last asked for.
+    pub last_seen: SystemTime,
+}
+
 /// All observations of one destination together.
 #[derive(Clone, Debug)]
 struct Evidence {
-    count: u64,
+    connections: u64,
+    questions: u64,
     processes: BTreeSet<String>,
     first_seen: SystemTime,
     last_seen: SystemTime,
@@ -54,18 +72,30 @@ struct Evidence {
 impl Evidence {
     fn of(observation: &Observation) -> Self {
         Self {
-            count: observation.count,
+            connections: observation.count,
+            questions: 0,
             processes: observation.processes.clone(),
             first_seen: observation.first_seen,
             last_seen: observation.last_seen,
         }
     }
 
-    fn add(&mut self, observation: &Observation) {
-        self.count = self.count.saturating_add(observation.count);
-        self.processes.extend(observation.processes.iter().cloned());
-        self.first_seen = self.first_seen.min(observation.first_seen);
-        self.last_seen = self.last_seen.max(observation.last_seen);
+    fn of_asked(asked: &AskedName) -> Self {
+        Self {
+            connections: 0,
+            questions: asked.count,
+            processes: asked.processes.clone(),
+            first_seen: asked.first_seen,
+            last_seen: asked.last_seen,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.connections = self.connections.saturating_add(other.connections);
+        self.questions = self.questions.saturating_add(other.questions);
+        self.processes.extend(other.processes);
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
     }
 }
 
@@ -74,7 +104,7 @@ impl Evidence {
 /// `name` becomes `metadata.name` if it is a profile name, else `suggested` does.
 #[must_use]
 pub fn suggest(name: &str, observed: &[Observation]) -> String {
-    let (rules, left) = group(observed);
+    let (rules, left) = group(observed, &[]);
     let name = if is_profile_name(name) { name } else { "suggested" };
     let mut text = format!(
         "# Suggested by weir from what was seen. Review every entry before use.\n\
@@ -87,6 +117,18 @@ pub fn suggest(name: &str, observed: &[Observation]) -> String {
     }
     write_left(&mut text, &left);
     text
+}
+
+/// The entries of `allow` alone, for what was observed and what was asked for; `None` where there would be none.
+#[must_use]
+pub fn suggest_rules(observed: &[Observation], asked: &[AskedName]) -> Option<String> {
+    let (rules, left) = group(observed, asked);
+    let mut text = String::new();
+    for rule in &rules {
+        write_rule(&mut text, rule);
+    }
+    write_left(&mut text, &left);
+    (!rules.is_empty()).then_some(text)
 }
 
 fn write_rule(text: &mut String, rule: &Rule) {
@@ -102,14 +144,21 @@ fn write_rule(text: &mut String, rule: &Rule) {
         ),
     };
     text.push_str(warning);
+    if rule.ports.is_empty() {
+        text.push_str(
+            "    # Refused before anything could be connected to; without `ports` it is 443/tcp.\n",
+        );
+    }
     line(text, format_args!("    - id: \"{}\"", rule.id));
     line(text, format_args!("      {key}:"));
     for (entry, evidence) in &rule.entries {
         line(text, format_args!("        # {}", comment(evidence)));
         line(text, format_args!("        - \"{entry}\""));
     }
-    let ports: Vec<_> = rule.ports.iter().map(|port| format!("\"{port}\"")).collect();
-    line(text, format_args!("      ports: [{}]", ports.join(", ")));
+    if !rule.ports.is_empty() {
+        let ports: Vec<_> = rule.ports.iter().map(|port| format!("\"{port}\"")).collect();
+        line(text, format_args!("      ports: [{}]", ports.join(", ")));
+    }
     if rule.kind == (Kind::Names { private: true }) {
         line(text, format_args!("      private: true"));
     }
@@ -144,9 +193,20 @@ fn comment(evidence: &Evidence) -> String {
         names.push(format!("{more} more"));
     }
     let by = if names.is_empty() { "unknown processes".to_owned() } else { names.join(", ") };
-    let plural = if evidence.count == 1 { "" } else { "s" };
     let (first, last) = (utc::format(evidence.first_seen), utc::format(evidence.last_seen));
-    format!("{} connection{plural} by {by}; {first} to {last}", evidence.count)
+    let connections = counted(evidence.connections, "connection");
+    let questions = counted(evidence.questions, "question");
+    let what = match (evidence.connections, evidence.questions) {
+        (_, 0) => connections,
+        (0, _) => questions,
+        _ => format!("{connections} and {questions}"),
+    };
+    format!("{what} by {by}; {first} to {last}")
+}
+
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// Text of the job as printable ASCII of bounded length, so that a comment stays a comment.

@@ -17,6 +17,13 @@ const ATTEMPTS: usize = 32;
 /// How many connections wait to be accepted, as the standard library has it.
 const BACKLOG: i32 = 128;
 
+/// The IP versions over which a pod reaches its listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Versions {
+    pub(super) v4: bool,
+    pub(super) v6: bool,
+}
+
 /// UDP and TCP sockets of one pod, all on the same port.
 ///
 /// Each is bound to one address, so that an answer's source is the address that was asked.
@@ -108,7 +115,16 @@ impl Listener {
     /// Whether IPv6 is served too.
     #[must_use]
     pub fn has_v6(&self) -> bool {
-        self.udp.iter().any(|socket| socket.local_addr().is_ok_and(|address| address.is_ipv6()))
+        self.versions().v6
+    }
+
+    /// The IP versions that are served.
+    pub(super) fn versions(&self) -> Versions {
+        let addresses = || self.udp.iter().filter_map(|socket| socket.local_addr().ok());
+        Versions {
+            v4: addresses().any(|address| address.is_ipv4()),
+            v6: addresses().any(|address| address.is_ipv6()),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! its name by the pod's profile. A refused name ends there, without a word to upstream. An allowed
 //! one is answered from `cache`, or asked by `upstream` and believed as far as `answer` can check.
 //! Then `guard` drops addresses that a public name must not have, the pod writes the allow entries,
-//! and only then the answer leaves.
+//! and only then the answer leaves. A connection that speaks HTTP is none of this and goes to [`crate::page`].
 //!
 //! Invariants:
 //! - Of what a client sends, nothing but the lower-cased name and the type of a decided question
@@ -48,6 +48,8 @@ pub use pod::{Admission, AdmitError, Attestation, Pod, Refusal, Transport};
 pub use server::{Server, serve};
 pub use settings::ResolverSettings;
 pub use statistics::{Outcome, Statistics};
+#[cfg(test)]
+pub(crate) use tcp::LONGEST_MESSAGE;
 pub use upstreams::{Upstreams, UpstreamsError, search_list};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

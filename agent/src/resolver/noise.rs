@@ -112,6 +112,11 @@ impl<C> Noise<C> {
         }
     }
 
+    /// When all refusals that are held now will have been held long enough.
+    pub(super) fn last_due(&self) -> Option<Instant> {
+        lock(&self.state).held.back().map(|(_, due)| *due)
+    }
+
     /// Takes every refusal held until `now` or earlier; they are in order of time.
     pub(super) fn take(&self, now: Instant) -> Vec<Held<C>> {
         let mut state = lock(&self.state);

@@ -10,6 +10,7 @@ use std::time::Instant;
 use weir_ebpf::reason::Reason;
 
 use super::guard::{self, Exposure};
+use crate::page::report::Report;
 use crate::policy::{HostName, Mode, NameDecision, Port, Profile, RuleIndex};
 
 /// The transport that a question came by.
@@ -24,7 +25,7 @@ pub enum Transport {
 /// The pod that one listener serves.
 ///
 /// Every method is called from the thread that receives the pod's datagrams as well as from tasks,
-/// so none may wait for anything slower than a system call.
+/// so none may wait for anything slower than a system call, apart from [`Pod::report`].
 pub trait Pod: Send + Sync + 'static {
     /// Who asked: opaque here, carried from [`Pod::client`] to [`Pod::refuse`].
     type Client: Clone + Send + Sync + 'static;
@@ -52,6 +53,12 @@ pub trait Pod: Send + Sync + 'static {
 
     /// What the pod's barrier is to be told, once every layer that the pod is to have is in place.
     fn attestation(&self) -> Option<Attestation> {
+        None
+    }
+
+    /// What the pod was refused so far, for its page; `None` where that is not known. Called from threads that may
+    /// wait.
+    fn report(&self) -> Option<Report> {
         None
     }
 

@@ -39,7 +39,7 @@ pub fn serve<P: Pod>(
 ) -> io::Result<Server> {
     let runtime = Handle::try_current().map_err(io::Error::other)?;
     let connections = Arc::new(Semaphore::new(resolver.settings().pod_connections));
-    let session = Arc::new(Session::new(resolver, pod));
+    let session = Arc::new(Session::new(resolver, pod, listener.versions()));
     let (stop, stopped) = watch::channel(false);
     let closing = Arc::clone(&session);
     let mut server = Server {

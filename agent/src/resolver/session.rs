@@ -6,6 +6,7 @@
 
 mod asked;
 mod granted;
+mod page;
 mod refused;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use self::granted::Granted;
 use self::refused::Refused;
 use super::budget::Budget;
 use super::entry::Entry;
+use super::listener::Versions;
 use super::lock;
 use super::lookup::Resolver;
 use super::noise::Noise;
@@ -29,6 +31,7 @@ use super::reply::{self, ExtendedError, Reply};
 use super::special;
 use super::statistics::Outcome;
 use super::wire::rcode;
+use crate::page::Desk;
 use crate::policy::{HostName, Mode, NameDecision, Profile, RuleIndex};
 
 /// How often a question is decided anew because the policy changed while it was being answered.
@@ -61,6 +64,8 @@ pub(super) struct Session<P: Pod> {
     budget: Mutex<Budget>,
     noise: Noise<P::Client>,
     slots: Arc<Semaphore>,
+    versions: Versions,
+    desk: Desk,
     /// Read while the pod is being called, written once to end that.
     open: RwLock<bool>,
 }
@@ -72,7 +77,7 @@ enum Standing {
 }
 
 impl<P: Pod> Session<P> {
-    pub(super) fn new(resolver: Arc<Resolver>, pod: Arc<P>) -> Self {
+    pub(super) fn new(resolver: Arc<Resolver>, pod: Arc<P>, versions: Versions) -> Self {
         Self {
             noise: Noise::new(
                 pod.search().unwrap_or_else(|| resolver.upstreams().search().to_vec()),
@@ -81,6 +86,8 @@ impl<P: Pod> Session<P> {
             resolver,
             pod,
             budget: Mutex::default(),
+            versions,
+            desk: Desk::default(),
             open: RwLock::new(true),
         }
     }
@@ -243,6 +250,10 @@ impl<P: Pod> Session<P> {
         }
         if let Some(nonce) = special::attach_nonce(asked.request) {
             self.attest(asked, nonce, out);
+            return Attempt::Answered(Outcome::Local);
+        }
+        if special::is_page(asked.request) {
+            self.answer_page(asked, out);
             return Attempt::Answered(Outcome::Local);
         }
         let profile = self.pod.profile();

@@ -3,14 +3,18 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::listener::Versions;
 use super::question::Request;
 use super::reply::Reply;
 use super::wire::{rcode, rtype};
+use crate::page;
 
 #[cfg(test)]
 mod tests;
 
 const LOCALHOST_TTL_S: u32 = 3600;
+/// The page's addresses never change, what a client makes of them without weir might.
+const PAGE_TTL_S: u32 = 60;
 
 /// Whether the question's name is `localhost` or below it (RFC 6761 §6.3).
 pub(super) fn is_localhost(request: &Request) -> bool {
@@ -36,6 +40,20 @@ pub(super) fn attach_nonce(request: &Request) -> Option<&[u8]> {
     let mut labels = request.labels();
     let nonce = labels.next()?;
     labels.eq([&b"attach"[..], b"weir", b"internal"]).then_some(nonce)
+}
+
+/// Whether the question's name is that of the pod's page ([`page::HOST`]), and nothing below it.
+pub(super) fn is_page(request: &Request) -> bool {
+    request.labels().eq(page::HOST.split('.').map(str::as_bytes))
+}
+
+/// Answers a question for the page with where the pod's own listener is found, if it is over that version.
+pub(super) fn answer_page(qtype: u16, versions: Versions, reply: Reply<'_>) {
+    match qtype {
+        rtype::A if versions.v4 => reply.address(&page::V4.octets(), PAGE_TTL_S),
+        rtype::AAAA if versions.v6 => reply.address(&page::V6.octets(), PAGE_TTL_S),
+        _ => reply.empty(rcode::NO_ERROR, None),
+    }
 }
 
 /// Whether this asks for the name of an address: PTR of a whole IPv4 or IPv6 reverse name.

@@ -7,12 +7,10 @@ use std::{
     path::Path,
 };
 
-use weir_ebpf::address::protocol;
-
 use super::{error::RunError, summary::printable};
 use crate::{
     pod::account::Account,
-    policy::{HostName, Observation, Port, Protocol, suggest},
+    policy::{HostName, Observation, suggest},
 };
 
 /// Name of the suggested profile.
@@ -34,7 +32,7 @@ pub(super) fn write(path: &Path, accounts: &[Account]) -> Result<(), RunError> {
 }
 
 fn render(accounts: &[Account]) -> String {
-    let observations: Vec<Observation> = accounts.iter().flat_map(observations).collect();
+    let observations: Vec<Observation> = accounts.iter().flat_map(Account::observations).collect();
     let mut text = suggest(NAME, &observations);
     let reached: BTreeSet<&str> = observations
         .iter()
@@ -54,31 +52,4 @@ fn render(accounts: &[Account]) -> String {
         }
     }
     text
-}
-
-/// One observation for each name that led to the address, or one without a name.
-fn observations(account: &Account) -> Vec<Observation> {
-    let (Some(address), Some(number)) = (account.ip, account.protocol) else { return Vec::new() };
-    let protocol = match number {
-        protocol::TCP => Protocol::Tcp,
-        protocol::UDP => Protocol::Udp,
-        protocol::ICMP => Protocol::Icmp,
-        // No rule can name it.
-        _ => return Vec::new(),
-    };
-    let observation = |host: Option<HostName>| Observation {
-        host,
-        address,
-        port: Port { protocol, number: account.port },
-        count: account.count,
-        processes: BTreeSet::from([account.process.comm.clone()]),
-        first_seen: account.first,
-        last_seen: account.last,
-    };
-    let names: Vec<HostName> =
-        account.hosts.iter().filter_map(|name| HostName::parse(name).ok()).collect();
-    if names.is_empty() {
-        return vec![observation(None)];
-    }
-    names.into_iter().map(|name| observation(Some(name))).collect()
 }

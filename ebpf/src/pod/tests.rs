@@ -1,4 +1,4 @@
-//! Shares of the event ring.
+//! Shares of the event ring, and the place of the page.
 
 use super::*;
 
@@ -69,4 +69,20 @@ fn a_count_that_lags_behind_shuts_nobody_out() {
     // The agent was killed between reading events and saying so.
     assert!(has_share(u64::MAX / EVENT, 0));
     assert!(has_share(10_000, 10 * EVENT));
+}
+
+#[test]
+fn the_page_is_one_port_of_one_protocol() {
+    let endpoint = |ip: &str, number, port| {
+        let ip: core::net::IpAddr = ip.parse().unwrap();
+        Endpoint::new(ip.into(), number, port)
+    };
+    for ip in ["192.0.2.80", "2001:db8::192.0.2.80"] {
+        assert!(leads_to_page(&endpoint(ip, protocol::TCP, 80)), "{ip}");
+        assert!(!leads_to_page(&endpoint(ip, protocol::TCP, 443)), "{ip}");
+        assert!(!leads_to_page(&endpoint(ip, protocol::UDP, 80)), "{ip}");
+    }
+    for ip in ["192.0.2.1", "192.0.2.81", "2001:db8::80", "::192.0.2.80"] {
+        assert!(!leads_to_page(&endpoint(ip, protocol::TCP, 80)), "{ip}");
+    }
 }

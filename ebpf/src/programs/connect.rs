@@ -1,5 +1,6 @@
 //! `connect4`, `connect6`, `sendmsg4`, `sendmsg6`: the verdict before a packet exists, in process
-//! context, so that a refused connect fails at once with EPERM; attribution; and DNS capture.
+//! context, so that a refused connect fails at once with EPERM; attribution; and the capture of what the pod's own
+//! listener answers.
 
 use aya_ebpf::{
     bindings::bpf_sock_addr, helpers::generated::bpf_set_retval, macros::cgroup_sock_addr,
@@ -7,7 +8,7 @@ use aya_ebpf::{
 };
 use weir_ebpf::{
     address::{Address, Endpoint, protocol},
-    pod::{SENTINEL, flags as pod_flags},
+    pod::{SENTINEL, flags as pod_flags, leads_to_page},
     reason::Reason,
     socket::{SocketTag, flags},
     verdict::{Ruling, judge_connect},
@@ -97,7 +98,8 @@ fn judge(ctx: *mut bpf_sock_addr, family: Family, call: Call) -> i32 {
     // A name server on the loopback of an own namespace is one of the pod's (Docker's for its containers):
     // what it passes on is captured.
     let stays = pod.state.flags & pod_flags::OWN_NETNS != 0 && destination.address.is_loopback();
-    if destination.port == DNS_PORT && has_ports(destination.protocol) && !stays {
+    let is_question = destination.port == DNS_PORT && has_ports(destination.protocol) && !stays;
+    if is_question || (is_connect && leads_to_page(&destination)) {
         return capture(ctx, family, &pod, tag, destination);
     }
     if !is_connect {
@@ -165,7 +167,7 @@ fn admit(generation: u32, tag: &mut SocketTag, peer: Endpoint, rule: u32) {
     tag.generation = generation;
 }
 
-/// Sends a DNS query to the pod's own listener, whichever name server it was meant for.
+/// Sends a DNS query to the pod's own listener, whichever name server it was meant for, and a connect to the page.
 #[inline(always)]
 fn capture(
     ctx: *mut bpf_sock_addr,

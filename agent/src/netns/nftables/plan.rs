@@ -5,7 +5,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use super::DnsCapture;
+use super::Capture;
+use crate::page;
 
 /// A chain of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,11 +82,11 @@ pub(super) struct Rule {
 const DNS: u16 = 53;
 
 /// Every rule, chain by chain, in order.
-pub(super) fn plan(capture: &DnsCapture) -> Vec<Rule> {
+pub(super) fn plan(capture: &Capture) -> Vec<Rule> {
     let mut rules = Vec::new();
     for chain in Chain::ALL {
         match chain {
-            Chain::Output => questions(chain, capture, &mut rules),
+            Chain::Output => requests(chain, capture, &mut rules),
             Chain::Prerouting => {
                 for &index in &capture.entrances {
                     rules.push(Rule {
@@ -94,7 +95,7 @@ pub(super) fn plan(capture: &DnsCapture) -> Vec<Rule> {
                         action: Action::Leave,
                     });
                 }
-                questions(chain, capture, &mut rules);
+                requests(chain, capture, &mut rules);
             }
             Chain::Input => outsiders(chain, capture, &mut rules),
         }
@@ -102,8 +103,9 @@ pub(super) fn plan(capture: &DnsCapture) -> Vec<Rule> {
     rules
 }
 
-/// A listener on port 53 itself is sent what it would have got anyway.
-fn questions(chain: Chain, capture: &DnsCapture, rules: &mut Vec<Rule>) {
+/// What the listener answers: questions, whoever was asked, and requests for the page. A listener on port 53 itself
+/// is sent what it would have got anyway.
+fn requests(chain: Chain, capture: &Capture, rules: &mut Vec<Rule>) {
     for version in [Version::V4, Version::V6] {
         let matches = vec![Match::Loopback(version)];
         rules.push(Rule { chain, matches, action: Action::Leave });
@@ -117,10 +119,16 @@ fn questions(chain: Chain, capture: &DnsCapture, rules: &mut Vec<Rule>) {
             ];
             rules.push(Rule { chain, matches, action: Action::Send(listener) });
         }
+        let matches = vec![
+            Match::Address(page::address_like(listener.ip())),
+            Match::Transport(Transport::Tcp),
+            Match::Port(page::PORT),
+        ];
+        rules.push(Rule { chain, matches, action: Action::Send(listener) });
     }
 }
 
-fn outsiders(chain: Chain, capture: &DnsCapture, rules: &mut Vec<Rule>) {
+fn outsiders(chain: Chain, capture: &Capture, rules: &mut Vec<Rule>) {
     for listener in capture.listeners() {
         for &index in &capture.entrances {
             for transport in [Transport::Udp, Transport::Tcp] {

@@ -2,43 +2,45 @@
 
 use super::{plan::Chain, *};
 
-fn capture() -> DnsCapture {
-    DnsCapture {
+fn capture() -> Capture {
+    Capture {
         v4: Some("10.1.0.7:4053".parse().unwrap()),
         v6: Some("[2001:db8::7]:4053".parse().unwrap()),
         entrances: BTreeSet::from([4, 9]),
     }
 }
 
-fn words(capture: &DnsCapture, chain: Chain) -> Vec<String> {
+fn words(capture: &Capture, chain: Chain) -> Vec<String> {
     let rules = plan(capture);
     rules.iter().filter(|rule| rule.chain == chain).map(ToString::to_string).collect()
 }
 
-const QUESTIONS: [&str; 6] = [
+const REQUESTS: [&str; 8] = [
     "loopback v4 is left alone",
     "loopback v6 is left alone",
     "udp port 53 goes to 10.1.0.7:4053",
     "tcp port 53 goes to 10.1.0.7:4053",
+    "to 192.0.2.80 tcp port 80 goes to 10.1.0.7:4053",
     "udp port 53 goes to [2001:db8::7]:4053",
     "tcp port 53 goes to [2001:db8::7]:4053",
+    "to 2001:db8::c000:250 tcp port 80 goes to [2001:db8::7]:4053",
 ];
 
 #[test]
 fn what_the_pod_sends_is_captured_but_for_loopback() {
-    assert_eq!(words(&capture(), Chain::Output), QUESTIONS);
+    assert_eq!(words(&capture(), Chain::Output), REQUESTS);
 }
 
 #[test]
 fn what_comes_from_outside_is_left_alone_first() {
     let mut expected = vec!["from 4 is left alone", "from 9 is left alone"];
-    expected.extend(QUESTIONS);
+    expected.extend(REQUESTS);
     assert_eq!(words(&capture(), Chain::Prerouting), expected);
 }
 
 #[test]
 fn outsiders_do_not_reach_the_listener() {
-    let only_v4 = DnsCapture { v6: None, ..capture() };
+    let only_v4 = Capture { v6: None, ..capture() };
     let expected = [
         "from 4 to 10.1.0.7 udp port 4053 is dropped",
         "from 4 to 10.1.0.7 tcp port 4053 is dropped",
@@ -51,7 +53,7 @@ fn outsiders_do_not_reach_the_listener() {
 
 #[test]
 fn every_comment_fits() {
-    let long = DnsCapture {
+    let long = Capture {
         v4: None,
         v6: Some("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap()),
         entrances: BTreeSet::from([u32::MAX]),

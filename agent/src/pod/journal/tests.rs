@@ -59,3 +59,20 @@ fn names_that_take_turns_for_ever_fill_no_memory() {
     let story = Story::read(&path).unwrap();
     assert_eq!(story.names[&address].last(), Some(&name("new.example.com")));
 }
+
+#[test]
+fn refused_names_are_kept_as_far_as_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pod");
+    let journal = Journal::open(&path).unwrap();
+    for number in 0..20_000 {
+        journal.refused(KeptName::example(&format!("{number}.example.net")));
+    }
+    // What else is written is written on.
+    journal.profile(7, "sha256:00");
+    let long = path.metadata().unwrap().len();
+    assert!(long < u64::try_from(REFUSED).unwrap() + 1000, "{long} bytes");
+    let story = Story::read(&path).unwrap();
+    assert_eq!(story.refused[1], KeptName::example("1.example.net"));
+    assert!(story.refused.len() > 1000 && story.profiles.contains_key(&7));
+}

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Evidence, Observation};
+use super::{AskedName, Evidence, Observation};
 use crate::policy::hard_block::HardBlock;
 use crate::policy::host::HostName;
 use crate::policy::limits;
@@ -20,6 +20,7 @@ const NAMES: usize = 10_000;
 pub(super) struct Rule {
     pub(super) id: String,
     pub(super) kind: Kind,
+    /// None where nothing is known of ports.
     pub(super) ports: Vec<Port>,
     /// Names or prefixes.
     pub(super) entries: Vec<(String, Evidence)>,
@@ -81,7 +82,10 @@ enum Subject {
 type Groups = BTreeMap<(Kind, Vec<Port>), Vec<(String, Evidence)>>;
 
 /// The rules, and what is in none of them.
-pub(super) fn group(observed: &[Observation]) -> (Vec<Rule>, BTreeMap<Left, BTreeSet<String>>) {
+pub(super) fn group(
+    observed: &[Observation],
+    asked: &[AskedName],
+) -> (Vec<Rule>, BTreeMap<Left, BTreeSet<String>>) {
     let mut left: BTreeMap<Left, BTreeSet<String>> = BTreeMap::new();
     let mut leave = |cause, destination: String| {
         left.entry(cause).or_default().insert(destination);
@@ -89,7 +93,9 @@ pub(super) fn group(observed: &[Observation]) -> (Vec<Rule>, BTreeMap<Left, BTre
     let mut groups = Groups::new();
     let mut names = 0;
     let mut addresses = 0;
-    for (subject, destination) in collect(observed, &mut leave) {
+    let mut destinations = collect(observed, &mut leave);
+    add_asked(&mut destinations, asked, &mut leave);
+    for (subject, destination) in destinations {
         let (kind, entry, most_ports, room) = match &subject {
             Subject::Name(name) => {
                 names += 1;
@@ -112,8 +118,11 @@ pub(super) fn group(observed: &[Observation]) -> (Vec<Rule>, BTreeMap<Left, BTre
             leave(Left::Ports, format!("{entry} {port}"));
         }
         let kept = ports.get(..most_ports).unwrap_or(&ports);
-        for part in kept.chunks(limits::PORTS) {
-            let members = groups.entry((kind, part.to_vec())).or_default();
+        let parts = kept.chunks(limits::PORTS).map(<[Port]>::to_vec);
+        // One rule also where no port is known.
+        let none = kept.is_empty().then(Vec::new);
+        for part in parts.chain(none) {
+            let members = groups.entry((kind, part)).or_default();
             members.push((entry.clone(), destination.evidence.clone()));
         }
     }
@@ -154,7 +163,7 @@ fn collect(
             continue;
         }
         if let Subject::Name(name) = &subject
-            && HostName::parse(name.as_str()).as_ref() != Ok(name)
+            && !is_writable(name)
         {
             leave(Left::NoName, name.to_string());
             continue;
@@ -166,7 +175,7 @@ fn collect(
             .and_modify(|known| {
                 known.ports.insert(observation.port);
                 known.private |= private;
-                known.evidence.add(observation);
+                known.evidence.add(Evidence::of(observation));
             })
             .or_insert_with(|| Destination {
                 ports: BTreeSet::from([observation.port]),
@@ -175,6 +184,33 @@ fn collect(
             });
     }
     destinations
+}
+
+/// Adds the names that were asked for and led nowhere.
+fn add_asked(
+    destinations: &mut BTreeMap<Subject, Destination>,
+    asked: &[AskedName],
+    leave: &mut impl FnMut(Left, String),
+) {
+    for one in asked {
+        if !is_writable(&one.name) {
+            leave(Left::NoName, one.name.to_string());
+            continue;
+        }
+        let evidence = Evidence::of_asked(one);
+        destinations
+            .entry(Subject::Name(one.name.clone()))
+            .and_modify(|known| {
+                known.private |= one.private;
+                known.evidence.add(evidence.clone());
+            })
+            .or_insert(Destination { ports: BTreeSet::new(), private: one.private, evidence });
+    }
+}
+
+/// Whether a profile can hold the name.
+fn is_writable(name: &HostName) -> bool {
+    HostName::parse(name.as_str()).as_ref() == Ok(name)
 }
 
 /// `names-443-tcp` and the like, numbered where that is taken.

@@ -167,6 +167,39 @@ fn more_than_a_profile_holds_is_left_out() {
     assert!(text.contains("#   and 4 more\n"), "{}", &text[text.len() - 500..]);
 }
 
+fn asked(name: &str, private: bool) -> AskedName {
+    AskedName {
+        name: HostName::parse(name).unwrap(),
+        private,
+        count: 1,
+        processes: BTreeSet::from(["node".to_owned()]),
+        first_seen: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        last_seen: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+    }
+}
+
+#[test]
+fn names_that_were_only_asked_for_get_rules_without_ports() {
+    let rules = suggest_rules(&[], &[asked("a.example.com", false), asked("b.example.com", true)]);
+    let text = suggest("a", &[]).replace("  allow: []\n", &format!("  allow:\n{}", rules.unwrap()));
+    let profile = parse(&text);
+    for (name, private) in [("a.example.com", false), ("b.example.com", true)] {
+        let NameDecision::Allowed(grants) = profile.decide_name(&HostName::parse(name).unwrap())
+        else {
+            panic!("{name}: not allowed")
+        };
+        let granted: Vec<_> = grants.iter().map(|grant| (grant.ports, grant.private)).collect();
+        assert_eq!(granted, [(&[Port::HTTPS][..], private)], "{name}");
+    }
+}
+
+#[test]
+fn no_rules_are_suggested_for_what_no_rule_can_allow() {
+    assert_eq!(suggest_rules(&[], &[]), None);
+    let metadata = observation(None, "169.254.169.254", Port::tcp(80), "curl");
+    assert_eq!(suggest_rules(&[metadata], &[]), None);
+}
+
 fn observed() -> impl Strategy<Value = Observation> {
     let hosts =
         vec!["a.example.com", "b.example.com", "x.a.example.com", "null", "-a", "localhost"];

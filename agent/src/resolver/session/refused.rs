@@ -7,6 +7,7 @@ use weir_ebpf::reason::Reason;
 
 use super::Session;
 use super::asked::{Asked, Attempt};
+use crate::page;
 use crate::policy::{HostName, Mode, NameDecision, Profile, RuleIndex};
 use crate::resolver::noise::Held;
 use crate::resolver::pod::{Pod, Refusal};
@@ -36,9 +37,9 @@ impl<P: Pod> Session<P> {
             .name
             .as_ref()
             .map_or_else(|| presentation(asked.request.labels()), |name| name.as_str().to_owned());
-        let expansion_of_allowed =
-            || self.noise.bare_names(&name).any(|bare| is_allowed(profile, bare));
-        if special::is_reverse_lookup(asked.request) || expansion_of_allowed() {
+        let is_answered = |bare| bare == page::HOST || is_allowed(profile, bare);
+        let expansion_of_answered = || self.noise.bare_names(&name).any(is_answered);
+        if special::is_reverse_lookup(asked.request) || expansion_of_answered() {
             asked.reply(out).empty(rcode::NAME_ERROR, None);
             return Attempt::Answered(Outcome::Local);
         }

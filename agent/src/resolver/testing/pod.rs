@@ -11,6 +11,7 @@ use weir_ebpf::reason::Reason;
 
 use super::super::pod::{Admission, AdmitError, Pod, Refusal, Transport};
 use super::lab::PATIENCE;
+use crate::page::report::Report;
 use crate::policy::{HostName, Mode, Profile};
 
 /// A refusal, owned.
@@ -38,6 +39,8 @@ pub(in super::super) struct TestPod {
     pub(in super::super) stranger: AtomicUsize,
     pub(in super::super) panic_once: AtomicBool,
     pub(in super::super) calls: AtomicUsize,
+    /// What its page is to tell.
+    pub(in super::super) report: Mutex<Option<Report>>,
 }
 
 impl TestPod {
@@ -52,6 +55,7 @@ impl TestPod {
             stranger: AtomicUsize::new(0),
             panic_once: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
+            report: Mutex::default(),
         })
     }
 
@@ -107,6 +111,12 @@ impl Pod for TestPod {
 
     fn observe(&self, name: &HostName, addresses: &[IpAddr]) {
         self.observed.lock().unwrap().push((name.as_str().to_owned(), addresses.to_vec()));
+    }
+
+    fn report(&self) -> Option<Report> {
+        let mut report = self.report.lock().unwrap().clone()?;
+        report.refused = self.refusals().len().try_into().unwrap();
+        Some(report)
     }
 
     fn refuse(&self, refusal: &Refusal<'_, u16>) {

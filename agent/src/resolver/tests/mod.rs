@@ -6,5 +6,6 @@ mod decision;
 mod guarding;
 mod limits;
 mod odd;
+mod page;
 mod transport;
 mod upstreams;
