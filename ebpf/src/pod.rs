@@ -14,7 +14,7 @@ pub const SLOTS: usize = 256;
 /// Whoever connects here asks whether enforcement is in place (192.0.2.1: RFC 5737, TEST-NET-1).
 pub const SENTINEL: Address = Address::from_v4_be(0xc000_0201_u32.to_be());
 
-/// Where the name of the pod's page leads (192.0.2.80, 2001:db8::192.0.2.80: RFC 5737, RFC 3849).
+/// Where the name of the pod's page leads (192.0.2.80, `2001:db8::192.0.2.80`: RFC 5737, RFC 3849).
 pub const PAGE_V4: Address = Address::from_v4_be(0xc000_0250_u32.to_be());
 /// As [`PAGE_V4`], for IPv6.
 pub const PAGE_V6: Address = Address([0x2001_0db8_u32.to_be(), 0, 0, 0xc000_0250_u32.to_be()]);

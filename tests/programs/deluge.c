@@ -7,6 +7,8 @@
  *   deluge entries  MS PROCESSES SERVER SUFFIX COUNT           COUNT names a process, A and AAAA, each waited for,
  *                                                              over and over
  *   deluge connects MS PROCESSES ADDRESS PORT                  connections, reset as soon as they are open
+ *   deluge requests MS PROCESSES ADDRESS KIND                  HTTP requests to port 80: `whole` ones, or `slow`:
+ *                                                              half-written ones and connections that say nothing
  *   deluge ask      MS GAP-MS    SERVER SUFFIX COUNT           COUNT new names one after another, and how long each took
  *
  * Ends after MS milliseconds or at SIGTERM, and prints what all processes did in one line of JSON, which has the
@@ -237,6 +239,42 @@ static void connects(int process, char **word) {
     }
 }
 
+/* As streams, in HTTP. */
+static void requests(int process, char **word) {
+    (void)process;
+    static const char request[] = "GET /?format=json HTTP/1.1\r\nhost: weir.internal\r\n\r\n";
+    union peer server;
+    socklen_t size = parse(word[0], 80, &server);
+    int is_slow = !strcmp(word[1], "slow");
+    char answer[65536];
+    int fds[CONNECTIONS];
+    memset(fds, -1, sizeof fds);
+    while (!over()) {
+        for (int at = 0; at < CONNECTIONS && !over(); at++) {
+            if (fds[at] < 0) {
+                fds[at] = socket(server.any.sa_family, SOCK_STREAM, 0);
+                add(&all->tries);
+                if (connect(fds[at], &server.any, size) < 0) {
+                    add(errno == EPERM ? &all->refused : &all->failed);
+                    close(fds[at]);
+                    fds[at] = -1;
+                    continue;
+                }
+                add(&all->done);
+                fcntl(fds[at], F_SETFL, O_NONBLOCK);
+                size_t length = is_slow ? (at & 1) * sizeof request / 2 : sizeof request - 1;
+                if (length && send(fds[at], request, length, MSG_NOSIGNAL) < 0) add(&all->failed);
+            }
+            ssize_t got = recv(fds[at], answer, sizeof answer, 0);
+            if (got > 12 && !memcmp(answer, "HTTP/1.1 200", 12)) add(&all->answered);
+            if (got == 0 || (got < 0 && errno != EAGAIN)) {
+                close(fds[at]);
+                fds[at] = -1;
+            }
+        }
+    }
+}
+
 static void ask(long gap_ms, char **word) {
     union peer server;
     socklen_t size = parse(word[0], 53, &server);
@@ -254,8 +292,8 @@ static const struct act {
     const char *name;
     int words;
     void (*run)(int, char **);
-} acts[] = {{"names", 2, names},     {"streams", 2, streams},   {"events", 5, events},
-            {"entries", 3, entries}, {"connects", 2, connects}, {"ask", 3, NULL}};
+} acts[] = {{"names", 2, names},       {"streams", 2, streams},   {"events", 5, events}, {"entries", 3, entries},
+            {"connects", 2, connects}, {"requests", 2, requests}, {"ask", 3, NULL}};
 
 int main(int words, char **word) {
     if (words < 4) return 2;

@@ -1,6 +1,6 @@
 //! What a pod was refused so far, as a job may read it.
 
-use std::time::SystemTime;
+use std::{fmt::Write as _, time::SystemTime};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,6 +14,9 @@ use crate::{
 pub const SCHEMA_VERSION: u32 = 1;
 /// Destinations that one report lists; the rest are counted.
 pub const DESTINATIONS: usize = 256;
+
+/// How many of the first of them rules are suggested for: as many as a person may want to read.
+pub const SUGGESTED: usize = 50;
 
 /// What a pod was refused so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -34,7 +37,7 @@ pub struct Report {
     pub refusals: Vec<Refusal>,
     /// Refused and audited flows and names that are counted above and not listed.
     pub omitted: u64,
-    /// Rules of a profile that would allow what is listed, as YAML below `allow`; null where no rule could.
+    /// Rules of a profile that would allow what is listed (of much, the first), as YAML below `allow`; null where no rule could.
     pub suggestion: Option<String>,
     /// What the operator says of asking for more.
     pub help: Option<String>,
@@ -104,7 +107,8 @@ impl Report {
             }
             // Only within strings is there anything else, where this stands for it (RFC 8259 §7).
             for unit in character.encode_utf16(&mut [0; 2]) {
-                ascii.push_str(&format!("\\u{unit:04x}"));
+                // Writing to a string cannot fail.
+                let _infallible = write!(ascii, "\\u{unit:04x}");
             }
         }
         ascii.push('\n');

@@ -28,6 +28,9 @@ pub(super) struct Wanted {
 /// A request that is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unwanted {
+    /// Nothing can be changed here.
+    #[error("there is only GET and HEAD")]
+    Method,
     /// No such path.
     #[error("there is / (what was refused so far) and /check (409 if anything was)")]
     Path,

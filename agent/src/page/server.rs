@@ -42,7 +42,7 @@ where
         async move {
             let response = match read(&request) {
                 Ok(wanted) => answer(wanted, report().await.as_deref()),
-                Err(refused) => refused,
+                Err(unwanted) => refuse(unwanted),
             };
             Ok::<_, Infallible>(response)
         }
@@ -62,20 +62,24 @@ where
     }
 }
 
-fn read(request: &Request<Incoming>) -> Result<Wanted, Response<String>> {
+fn read(request: &Request<Incoming>) -> Result<Wanted, Unwanted> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut response =
-            respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".to_owned());
-        set(&mut response, ALLOW, "GET, HEAD");
-        return Err(response);
+        return Err(Unwanted::Method);
     }
-    Wanted::read(request.uri().path(), request.uri().query()).map_err(|unwanted| {
-        let status = match unwanted {
-            Unwanted::Path => StatusCode::NOT_FOUND,
-            Unwanted::Parameter => StatusCode::BAD_REQUEST,
-        };
-        respond(status, TEXT, format!("{unwanted}\n"))
-    })
+    Wanted::read(request.uri().path(), request.uri().query())
+}
+
+fn refuse(unwanted: Unwanted) -> Response<String> {
+    let status = match unwanted {
+        Unwanted::Method => StatusCode::METHOD_NOT_ALLOWED,
+        Unwanted::Path => StatusCode::NOT_FOUND,
+        Unwanted::Parameter => StatusCode::BAD_REQUEST,
+    };
+    let mut response = respond(status, TEXT, format!("{unwanted}\n"));
+    if unwanted == Unwanted::Method {
+        set(&mut response, ALLOW, "GET, HEAD");
+    }
+    response
 }
 
 fn answer(wanted: Wanted, report: Option<&Report>) -> Response<String> {

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::report::{Program, Refusal, Report};
+use super::report::{Program, Refusal, Report, SUGGESTED};
 use crate::{
     events::record::{PodInfo, RecordVerdict},
     policy::Mode,
 };
 
 /// Destinations that are shown; the rest are counted in one line.
-const ROWS: usize = 50;
+const ROWS: usize = SUGGESTED;
 /// The widest that a cell may be: a name can have 253 characters.
 const CELL: usize = 60;
 
@@ -45,26 +45,23 @@ fn head(report: &Report) -> String {
         Mode::Block => "block",
         Mode::Audit => "audit",
     };
+    let profile = printable(&report.profile.name);
     let whose = report.pod.as_ref().map_or_else(String::new, |pod: &PodInfo| {
         format!(", pod {}/{}", printable(&pod.namespace), printable(&pod.name))
     });
-    let mut text = match report.refused {
-        0 => "weir: nothing was refused".to_owned(),
-        1 => "weir: 1 attempt was refused".to_owned(),
-        refused => format!("weir: {refused} attempts were refused"),
+    let refused = match report.refused {
+        0 => "nothing was refused".to_owned(),
+        1 => "1 attempt was refused".to_owned(),
+        refused => format!("{refused} attempts were refused"),
     };
-    match (report.audited, report.profile.mode) {
-        (0, _) => {}
+    let audited = match (report.audited, report.profile.mode) {
+        (0, _) => String::new(),
         (audited, Mode::Audit) => {
-            text.push_str(&format!("; {audited} would be, and passed because of audit mode"));
+            format!("; {audited} would be, and passed because of audit mode")
         }
-        (audited, Mode::Block) => {
-            text.push_str(&format!("; {audited} passed while the mode was audit"));
-        }
-    }
-    line(&mut text, "");
-    line(&mut text, &format!("profile {}, mode {mode}{whose}", printable(&report.profile.name)));
-    text
+        (audited, Mode::Block) => format!("; {audited} passed while the mode was audit"),
+    };
+    format!("weir: {refused}{audited}\nprofile {profile}, mode {mode}{whose}\n")
 }
 
 fn table(refusals: &[Refusal]) -> String {

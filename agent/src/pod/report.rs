@@ -14,7 +14,7 @@ use weir_ebpf::{
 use super::{EnforcedPod, account::Account, lock};
 use crate::{
     events::record::{Destination, RecordReason, protocol_name},
-    page::report::{self, DESTINATIONS, ProfileInfo, Program, Refusal, Report, moment},
+    page::report::{self, DESTINATIONS, ProfileInfo, Program, Refusal, Report, SUGGESTED, moment},
     policy::{AskedName, HostName, Observation, Provenance, RuleIndex, suggest_rules},
 };
 
@@ -166,11 +166,11 @@ impl Rows {
         rows
     }
 
-    /// Rules that would allow what a rule can allow.
+    /// Rules that would allow what a rule can allow of the first of them.
     fn suggestion(&self) -> Option<String> {
         let mut observed: Vec<Observation> = Vec::new();
         let mut asked: Vec<AskedName> = Vec::new();
-        for row in &self.rows {
+        for row in self.rows.iter().take(SUGGESTED) {
             let account = &row.account;
             // What is on the profile's own deny list is refused whatever is allowed.
             if account.rule == RuleIndex::DENY || !is_for_a_rule(row.reason()) {

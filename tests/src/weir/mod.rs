@@ -244,23 +244,45 @@ pub(crate) fn events_in(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Ve
 fn read_event(line: &str) -> Result<Event> {
     // Text of a job must not reach a terminal raw, not even inside a JSON string.
     ensure!(!line.chars().any(char::is_control), "a control character in {line:?}");
-    let value: Value = serde_json::from_str(line).with_context(|| format!("parsing {line:?}"))?;
-    if let Err(error) = validator()?.validate(&value) {
-        anyhow::bail!("a record breaks the schema: {error}: {line}");
+    static RECORDS: Schema = Schema::new("records");
+    Ok(Event::new(RECORDS.read(line)?))
+}
+
+/// What a job got from `http://weir.internal/?format=json`, validated; it must be one line of printable ASCII.
+pub fn page(body: &str) -> Result<Value> {
+    static PAGE: Schema = Schema::new("page");
+    let line = body.strip_suffix('\n').with_context(|| format!("not a line: {body:?}"))?;
+    ensure!(line.chars().all(|one| matches!(one, ' '..='~')), "not plain ASCII: {line:?}");
+    PAGE.read(line)
+}
+
+/// A schema that `weir schema` prints, compiled once per process.
+struct Schema {
+    of: &'static str,
+    compiled: OnceLock<Result<jsonschema::Validator, String>>,
+}
+
+impl Schema {
+    const fn new(of: &'static str) -> Self {
+        Self { of, compiled: OnceLock::new() }
     }
-    Ok(Event::new(value))
+
+    fn read(&self, line: &str) -> Result<Value> {
+        let value: Value =
+            serde_json::from_str(line).with_context(|| format!("parsing {line:?}"))?;
+        let compile = || compile(self.of).map_err(|error| format!("{error:#}"));
+        let compiled = self.compiled.get_or_init(compile);
+        let validator = compiled.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+        if let Err(error) = validator.validate(&value) {
+            anyhow::bail!("it breaks the schema of {}: {error}: {line}", self.of);
+        }
+        Ok(value)
+    }
 }
 
-/// The schema that `weir schema` prints, compiled once per process.
-fn validator() -> Result<&'static jsonschema::Validator> {
-    static VALIDATOR: OnceLock<Result<jsonschema::Validator, String>> = OnceLock::new();
-    let compiled = VALIDATOR.get_or_init(|| compile().map_err(|error| format!("{error:#}")));
-    compiled.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
-}
-
-fn compile() -> Result<jsonschema::Validator> {
+fn compile(of: &str) -> Result<jsonschema::Validator> {
     let mut command = Command::new(binary()?);
-    command.arg("schema");
+    command.args(["schema", of]);
     let output = exec::run(command, DEFAULT_LIMIT)?.expect_code(0)?;
     let schema = serde_json::from_str(&output.stdout).context("parsing weir's schema")?;
     jsonschema::validator_for(&schema).map_err(|error| anyhow::anyhow!("weir's schema: {error}"))

@@ -104,7 +104,7 @@ fn what_is_beyond_the_list_is_counted() {
 
 fn suggested(accounts: Vec<Account>) -> Option<String> {
     let rules = Rows::of(accounts).suggestion()?;
-    let text = format!("{PROFILE}").replace("spec: {}\n", &format!("spec:\n  allow:\n{rules}"));
+    let text = PROFILE.replace("spec: {}\n", &format!("spec:\n  allow:\n{rules}"));
     Profile::from_yaml("suggested.yaml", &text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     Some(rules)
 }

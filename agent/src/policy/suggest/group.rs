@@ -118,10 +118,10 @@ pub(super) fn group(
             leave(Left::Ports, format!("{entry} {port}"));
         }
         let kept = ports.get(..most_ports).unwrap_or(&ports);
-        let parts = kept.chunks(limits::PORTS).map(<[Port]>::to_vec);
+        let chunks = kept.chunks(limits::PORTS).map(<[Port]>::to_vec);
         // One rule also where no port is known.
         let none = kept.is_empty().then(Vec::new);
-        for part in parts.chain(none) {
+        for part in chunks.chain(none) {
             let members = groups.entry((kind, part)).or_default();
             members.push((entry.clone(), destination.evidence.clone()));
         }

@@ -57,7 +57,7 @@ async fn its_name_leads_to_it_by_no_policy_and_without_upstream() {
             assert!(answer.answers.is_empty());
         }
         assert_eq!(lab.pod.refusals(), []);
-        assert_eq!(lab.pod.admitted_addresses(), [ip("0.0.0.0"); 0]);
+        assert!(lab.pod.admitted_addresses().is_empty());
         assert_eq!(lab.asked_upstream(), [""; 0]);
     }
 }
