@@ -2,7 +2,7 @@
 //! listener, and nobody outside gets an answer from it.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,6 +13,7 @@ use weir::netns::follow::FollowedLinks;
 use weir::netns::nftables::{self, Capture};
 use weir::netns::uplink::{self, HostSide, PodAddresses};
 use weir::netns::{Netns, listener};
+use weir::page;
 use weir_tests::exec::{DEFAULT_LIMIT, run};
 use weir_tests::lab::pod::{GATEWAY, INNER, INNER_GATEWAY, POD, Plugin, PodLab, address};
 use weir_tests::lab::question::{
@@ -122,6 +123,41 @@ fn questions_to_loopback_and_other_ports_are_left_alone() -> Result<()> {
     let elsewhere = SocketAddr::from((GATEWAY.v4, 5353));
     serve(&lab.node, elsewhere)?;
     answered(&lab.pod, elsewhere, Some(OTHER))
+}
+
+/// Who answers at an address, by one transport.
+fn heard(host: &Host, at: (IpAddr, u16), transport: Transport) -> Result<Option<String>> {
+    host.run(ask(at.into(), transport, SILENCE))?
+}
+
+#[test]
+fn requests_for_the_page_end_at_the_listener_and_nothing_else_there_does() -> Result<()> {
+    let lab = PodLab::new(Plugin::Bridge, "eth0")?;
+    let captured = captured(&lab)?;
+    for at in [IpAddr::V4(page::V4), IpAddr::V6(page::V6)] {
+        for host in [&lab.pod, &lab.inner] {
+            let by = host.run(ask((at, page::PORT).into(), Transport::Tcp, LIMIT))??;
+            ensure!(by.as_deref() == Some(POD_LISTENER), "{at}: {by:?}");
+            ensure!(heard(host, (at, page::PORT), Transport::Udp)?.is_none(), "{at} by UDP");
+            ensure!(heard(host, (at, 443), Transport::Tcp)?.is_none(), "{at} at 443");
+        }
+    }
+    // A neighbour that takes the pod for the way there.
+    lab.neighbour.netns().links(&format!(
+        "route add {} via {}\nroute add {} via {}\n",
+        page::V4,
+        POD.v4,
+        page::V6,
+        POD.v6
+    ))?;
+    for at in [IpAddr::V4(page::V4), IpAddr::V6(page::V6)] {
+        ensure!(heard(&lab.neighbour, (at, page::PORT), Transport::Tcp)?.is_none(), "{at}");
+        ensure!(heard(&lab.node, (at, page::PORT), Transport::Tcp)?.is_none(), "{at}");
+    }
+    // The twin: without the table nobody answers there.
+    captured.netns.enter(nftables::remove)??;
+    ensure!(heard(&lab.inner, (page::V4.into(), page::PORT), Transport::Tcp)?.is_none());
+    Ok(())
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hickory_proto::op::Message;
 
 use super::answer::{self, Lifetimes};
+use super::listener::Versions;
 use super::question::Request;
 use super::reply::Reply;
 use super::session::{Session, Step};
@@ -56,7 +57,8 @@ impl Decider {
         let upstreams = Upstreams::from_addrs(&[SocketAddr::from(([127, 0, 0, 1], 53))]).ok()?;
         let upstreams = upstreams.with_search(&["corp.example.net"]);
         let resolver = Resolver::new(upstreams, ResolverSettings::default());
-        let session = Session::new(resolver, Arc::new(FuzzPod(Arc::clone(&profile))));
+        let pod = Arc::new(FuzzPod(Arc::clone(&profile)));
+        let session = Session::new(resolver, pod, Versions { v4: true, v6: true });
         Some(Self { session, profile, out: Vec::new() })
     }
 
