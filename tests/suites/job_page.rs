@@ -332,11 +332,14 @@ fn inner_containers(placement: Placement) -> Result<()> {
              curl -sS -m 20 '{PAGE}/?format=json'",
             addresses::ATTACKER.v4
         );
-        let words = ["docker", "run", "--rm", "--network", network, inner.reference()];
-        let words = [&words[..], &["/bin/sh", "-c", &script]].concat();
-        let said = daemon.run(&words)?.expect_code(0)?.stdout;
+        let run = |script: &str| {
+            let words = ["docker", "run", "--rm", "--network", network, inner.reference()];
+            daemon.run(&[&words[..], &["/bin/sh", "-c", script]].concat())
+        };
+        let said = run(&script)?.expect_code(0)?.stdout;
         let report = weir::page(&said).with_context(|| format!("on {network}"))?;
-        ensure!(report["pod"]["uid"] == pod.spec().uid, "{report}");
+        let uid = report.pointer("/pod/uid").and_then(Value::as_str);
+        ensure!(uid == Some(&pod.spec().uid), "{report}");
         let process = &refusal(&report, host)?["process"];
         // On a network that was made the daemon asks for its containers.
         let expected = match (placement, network) {
@@ -346,9 +349,8 @@ fn inner_containers(placement: Placement) -> Result<()> {
         };
         ensure!(process["comm"].as_str().unwrap_or_default() == expected, "{process}");
         refusal(&report, &addresses::ATTACKER.v4.to_string())?;
-        let check = format!("curl -fsS -m 20 {PAGE}/check");
-        let words = [&words[..6], &["/bin/sh", "-c", &check]].concat();
-        ensure!(daemon.run(&words)?.code == 22, "a check passes on {network}");
+        let check = run(&format!("curl -fsS -m 20 {PAGE}/check"))?;
+        ensure!(check.code == 22, "a check passes on {network}: {}", check.describe());
     }
     is_no_violation(&agent.events()?)
 }

@@ -6,8 +6,8 @@
 //! [`V4`] and [`V6`], of which the connect hook and the table in the pod's namespace send [`PORT`] to the listener;
 //! no port of the pod's own is taken.
 //!
-//! [`server`] speaks HTTP, [`request`] says what was asked for, [`desk`] bounds what asking costs, [`report`] is what
-//! is told, [`text`] writes it for people.
+//! `server` speaks HTTP, `request` says what was asked for, `desk` bounds what asking costs, [`report`] is what
+//! is told, `text` writes it for people.
 //!
 //! Invariants:
 //! - A page tells of the pod that asks and of no other; nothing can be changed through it.

@@ -244,17 +244,18 @@ pub(crate) fn events_in(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Ve
 fn read_event(line: &str) -> Result<Event> {
     // Text of a job must not reach a terminal raw, not even inside a JSON string.
     ensure!(!line.chars().any(char::is_control), "a control character in {line:?}");
-    static RECORDS: Schema = Schema::new("records");
     Ok(Event::new(RECORDS.read(line)?))
 }
 
 /// What a job got from `http://weir.internal/?format=json`, validated; it must be one line of printable ASCII.
 pub fn page(body: &str) -> Result<Value> {
-    static PAGE: Schema = Schema::new("page");
     let line = body.strip_suffix('\n').with_context(|| format!("not a line: {body:?}"))?;
     ensure!(line.chars().all(|one| matches!(one, ' '..='~')), "not plain ASCII: {line:?}");
     PAGE.read(line)
 }
+
+static RECORDS: Schema = Schema::new("records");
+static PAGE: Schema = Schema::new("page");
 
 /// A schema that `weir schema` prints, compiled once per process.
 struct Schema {
