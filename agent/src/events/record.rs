@@ -1,17 +1,20 @@
 //! The event record, schema version 1. Field order is the order of the published format.
+//!
+//! The schema is closed, so that a record of this version is known by it; the reader is not: fields that it does not know
+//! are another weir's, and passed over.
 
-use std::{collections::BTreeMap, net::IpAddr, time::SystemTime};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, time::SystemTime};
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use weir_ebpf::{address::protocol, flow::Outcome, reason::Reason};
 
 /// Version of the record's schema.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// One record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Record {
     /// Version of this schema.
     #[schemars(extend("const" = SCHEMA_VERSION))]
@@ -93,7 +96,7 @@ impl Record {
 }
 
 /// What a record tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The first sight of something refused, or audited.
@@ -111,7 +114,7 @@ pub enum Kind {
 }
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordVerdict {
     /// Passed by policy.
@@ -142,8 +145,16 @@ impl Serialize for RecordReason {
     }
 }
 
+impl<'de> Deserialize<'de> for RecordReason {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let known = Reason::ALL.into_iter().find(|reason| reason.as_str() == text);
+        known.map(Self).ok_or_else(|| serde::de::Error::custom("a reason of no version 1"))
+    }
+}
+
 impl JsonSchema for RecordReason {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         "Reason".into()
     }
 
@@ -156,7 +167,7 @@ impl JsonSchema for RecordReason {
 }
 
 /// How the process was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Attribution {
     /// By a BPF LSM hook.
@@ -168,8 +179,8 @@ pub enum Attribution {
 }
 
 /// The policy that decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct PolicyInfo {
     /// How the profile was chosen.
     pub scope: Scope,
@@ -182,7 +193,7 @@ pub struct PolicyInfo {
 }
 
 /// How a profile was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Named on the command line.
@@ -200,8 +211,8 @@ pub enum Scope {
 }
 
 /// A process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct ProcessInfo {
     /// Its name.
     pub comm: String,
@@ -214,11 +225,14 @@ pub struct ProcessInfo {
 }
 
 /// A destination.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Destination {
-    /// The name that led there, where one did.
+    /// The name that led there, where one did; the latest where several did.
     pub host: Option<String>,
+    /// The other names that led there, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_hosts: Vec<String>,
     /// The address; null for a name that was never resolved.
     pub ip: Option<IpAddr>,
     /// The port; null where there is none.
@@ -228,8 +242,8 @@ pub struct Destination {
 }
 
 /// A pod.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct PodInfo {
     /// Its namespace.
     pub namespace: String,
@@ -238,7 +252,7 @@ pub struct PodInfo {
     /// Its uid.
     pub uid: String,
     /// Its labels, of a pod that no CI system made; at most 64.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The object that made it, of a pod that no CI system made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -246,8 +260,8 @@ pub struct PodInfo {
 }
 
 /// The object that made a pod.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct OwnerInfo {
     /// `Job`, `ReplicaSet` and the like.
     pub kind: String,
@@ -256,7 +270,7 @@ pub struct OwnerInfo {
 }
 
 /// How much is known of whom a record is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentityInfo {
     /// The API server has not told of the pod yet.
@@ -264,8 +278,8 @@ pub enum IdentityInfo {
 }
 
 /// A GitLab CI job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct GitlabInfo {
     /// Path of the project.
     pub project: Option<String>,
@@ -283,12 +297,12 @@ pub struct GitlabInfo {
     /// Link to the job.
     pub job_url: Option<String>,
     /// Those of these fields that are no more than the job's word: it could have set them.
-    pub untrusted: Vec<&'static str>,
+    pub untrusted: Vec<Cow<'static, str>>,
 }
 
 /// A runner of a GitHub runner scale set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct GithubInfo {
     /// The scale set.
     pub scale_set: String,

@@ -5,7 +5,7 @@
 //! annotations are GitLab's own words too, unless the runner lets jobs overwrite them
 //! (`pod_annotations_overwrite_allowed`), and what is expanded from `CI_*` variables is what the job says.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::{config, events::record::GitlabInfo};
 
@@ -75,7 +75,7 @@ pub fn job(
 }
 
 /// The names of those fields that the job could have set.
-fn untrusted(told: &GitlabInfo, has_label: bool, worth: Annotations) -> Vec<&'static str> {
+fn untrusted(told: &GitlabInfo, has_label: bool, worth: Annotations) -> Vec<Cow<'static, str>> {
     let is_claim = worth == Annotations::Untrusted;
     let fields = [
         ("project", told.project.is_some() && is_claim),
@@ -87,7 +87,8 @@ fn untrusted(told: &GitlabInfo, has_label: bool, worth: Annotations) -> Vec<&'st
         ("ref", told.reference.is_some() && is_claim),
         ("job_url", told.job_url.is_some() && is_claim),
     ];
-    fields.into_iter().filter_map(|(name, is_claim)| is_claim.then_some(name)).collect()
+    let claims = fields.into_iter().filter_map(|(name, is_claim)| is_claim.then_some(name));
+    claims.map(Cow::Borrowed).collect()
 }
 
 /// An id, in the one form in which GitLab writes it.

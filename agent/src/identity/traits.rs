@@ -50,7 +50,7 @@ impl Traits {
         let job = gitlab::job(&sandbox.labels, &sandbox.annotations, trust.into());
         let is_gitlabs = job.is_some();
         let gitlab = job.map(|job| {
-            let sure = |name| !job.untrusted.contains(&name);
+            let sure = |name: &str| job.untrusted.iter().all(|untrusted| untrusted != name);
             GitlabTraits {
                 project_id: job.project_id.filter(|_| sure("project_id")).map(|id| id.to_string()),
                 project: job.project.clone().filter(|_| sure("project")),

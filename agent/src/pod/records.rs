@@ -1,6 +1,7 @@
 //! What is told of a pod: each first sight as it happens, and the account at the end.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -177,6 +178,7 @@ impl Recorder {
         let audited = refusal.verdict == Mode::Audit;
         let destination = Destination {
             host: Some(refusal.name.to_owned()),
+            other_hosts: Vec::new(),
             ip: refusal.answer,
             port: None,
             proto: "dns".to_owned(),
@@ -337,12 +339,8 @@ impl EnforcedPod {
 
     fn destination(&self, peer: &Endpoint) -> Destination {
         let address = ip(peer.address);
-        Destination {
-            host: lock(&self.hosts).names(address).last().cloned(),
-            ip: Some(address),
-            port: (peer.port != 0).then_some(peer.port),
-            proto: protocol_name(peer.protocol),
-        }
+        let hosts = lock(&self.hosts).names(address).to_vec();
+        destination(hosts, Some(address), peer.port, protocol_name(peer.protocol))
     }
 
     fn record_lost(&self, provenance: &Provenance) {
@@ -363,12 +361,9 @@ impl Recorder {
         let mut record = self.record(Kind::Flow, account.last, &account.provenance, account.rule);
         record.verdict = Some(account.outcome.into());
         record.reason = account.reason.map(RecordReason);
-        record.destination = Some(Destination {
-            host: account.hosts.last().cloned(),
-            ip: account.ip,
-            port: (account.port != 0).then_some(account.port),
-            proto: account.protocol.map_or_else(|| "dns".to_owned(), protocol_name),
-        });
+        let proto = account.protocol.map_or_else(|| "dns".to_owned(), protocol_name);
+        record.destination =
+            Some(destination(account.hosts.clone(), account.ip, account.port, proto));
         record.count = account.count;
         record.bytes_up = account.bytes_up;
         record.bytes_down = account.bytes_down;
@@ -377,4 +372,15 @@ impl Recorder {
         self.name_process(&mut record, account.process.clone());
         record
     }
+}
+
+/// A destination with the names that led to it, the latest last.
+fn destination(
+    mut hosts: Vec<String>,
+    ip: Option<IpAddr>,
+    port: u16,
+    proto: String,
+) -> Destination {
+    let host = hosts.pop();
+    Destination { host, other_hosts: hosts, ip, port: (port != 0).then_some(port), proto }
 }

@@ -72,6 +72,7 @@ impl EnforcedPod {
             rule_id: account.rule_id().to_owned(),
             destination: Destination {
                 host: account.hosts.last().cloned(),
+                other_hosts: Vec::new(),
                 ip: account.ip,
                 port: (account.port != 0).then_some(account.port),
                 proto: account.protocol.map_or_else(|| "dns".to_owned(), protocol_name),

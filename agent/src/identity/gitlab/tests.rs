@@ -55,9 +55,9 @@ fn told() -> GitlabInfo {
 fn a_pod_of_a_runner_since_17_9_is_known_by_its_labels() {
     let found = job(&labels(), &annotations(), Annotations::Trusted);
     assert_eq!(found, Some(told()));
-    let claims = vec!["project", "job_id", "job_name", "ref", "job_url"];
+    let claims = ["project", "job_id", "job_name", "ref", "job_url"];
     let found = job(&labels(), &annotations(), Annotations::Untrusted);
-    assert_eq!(found, Some(GitlabInfo { untrusted: claims, ..told() }));
+    assert_eq!(found, Some(GitlabInfo { untrusted: claims.map(Cow::Borrowed).to_vec(), ..told() }));
     // And by nothing else where there is nothing else.
     let found = job(&labels(), &BTreeMap::new(), Annotations::Untrusted).unwrap();
     assert_eq!((found.project_id, found.job_id, found.untrusted), (Some(42), None, Vec::new()));
@@ -67,9 +67,9 @@ fn a_pod_of_a_runner_since_17_9_is_known_by_its_labels() {
 fn a_pod_of_an_older_runner_is_known_by_its_annotations_alone() {
     let labels = map(&[("pod", "runner-abc-project-42-concurrent-0")]);
     assert_eq!(job(&labels, &annotations(), Annotations::Trusted), Some(told()));
-    let claims = vec!["project", "project_id", "job_id", "job_name", "ref", "job_url"];
+    let claims = ["project", "project_id", "job_id", "job_name", "ref", "job_url"];
     let found = job(&labels, &annotations(), Annotations::Untrusted);
-    assert_eq!(found, Some(GitlabInfo { untrusted: claims, ..told() }));
+    assert_eq!(found, Some(GitlabInfo { untrusted: claims.map(Cow::Borrowed).to_vec(), ..told() }));
 }
 
 #[test]
@@ -77,7 +77,10 @@ fn a_pipeline_is_what_the_job_says() {
     let mut annotations = annotations();
     annotations.insert(PIPELINE_ID.to_owned(), "99".to_owned());
     let found = job(&labels(), &annotations, Annotations::Trusted).unwrap();
-    assert_eq!((found.pipeline_id, found.untrusted), (Some(99), vec!["pipeline_id"]));
+    assert_eq!(
+        (found.pipeline_id, found.untrusted),
+        (Some(99), vec![Cow::Borrowed("pipeline_id")])
+    );
 }
 
 #[test]
