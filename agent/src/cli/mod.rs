@@ -11,6 +11,7 @@ pub mod agent;
 pub mod doctor;
 pub mod pods;
 pub mod policy;
+pub mod report;
 pub mod run;
 pub mod schema;
 
@@ -30,8 +31,10 @@ enum Command {
     Agent(agent::AgentArgs),
     /// List the pods that the agent of this node enforces.
     Pods(pods::PodsArgs),
-    /// Check and explain profiles.
+    /// Check, explain and suggest profiles.
     Policy(policy::PolicyArgs),
+    /// Report from event records who tried to reach what, for people.
+    Report(report::ReportArgs),
     /// Say what this machine can enforce, and what gets weaker for want of what it lacks.
     Doctor(doctor::DoctorArgs),
     /// Print the JSON Schema of the event records, or of what a job reads of itself.
@@ -61,6 +64,9 @@ pub fn main() -> ExitCode {
         Command::Launch(args) => run::launch(args),
         Command::Policy(args) => {
             policy::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+        }
+        Command::Report(args) => {
+            report::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
         }
         Command::Doctor(args) => {
             doctor::run(&args, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())

@@ -1,4 +1,4 @@
-//! `weir policy check`, `explain` and `which`.
+//! `weir policy check`, `explain`, `which` and `suggest`.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use crate::bundle::check;
 use crate::policy::{Chain, Profile, Target, explain};
 
 mod which;
+
+mod suggest;
 
 /// Arguments of `weir policy`.
 #[derive(Debug, Args)]
@@ -46,6 +48,8 @@ enum PolicyCommand {
     ///
     /// Exits with 0, or with 2 if the policies cannot be used.
     Which(WhichArgs),
+    /// Write a profile that allows what event records tell of, for review.
+    Suggest(suggest::SuggestArgs),
 }
 
 /// Does what the arguments say.
@@ -55,6 +59,7 @@ pub fn run(args: &PolicyArgs, out: &mut dyn Write, errors: &mut dyn Write) -> Ex
         PolicyCommand::Check { paths } => check(paths, out, errors).map(|good| u8::from(!good)),
         PolicyCommand::Which(args) => which::run(args, out, errors),
         PolicyCommand::Explain { file, destination } => run_explain(file, destination, out, errors),
+        PolicyCommand::Suggest(args) => suggest::run(args, out, errors),
     };
     // Whoever closed the pipe no longer wants the answer, but must not take it for a good one.
     ExitCode::from(done.unwrap_or(2))

@@ -6,6 +6,7 @@
 pub mod github;
 pub mod gitlab;
 pub mod subject;
+pub mod told;
 mod traits;
 
 pub use traits::{GithubTraits, GitlabTraits, Traits};

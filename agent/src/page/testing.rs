@@ -42,6 +42,7 @@ pub(crate) fn question(host: &str, comm: &str) -> Refusal {
         rule_id: "default-deny".to_owned(),
         destination: Destination {
             host: Some(host.to_owned()),
+            other_hosts: Vec::new(),
             ip: None,
             port: None,
             proto: "dns".to_owned(),

@@ -1,12 +1,12 @@
 //! What a process did with one destination.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::SystemTime};
+use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
 use weir_ebpf::{address::protocol, flow::Outcome, reason::Reason};
 
 use crate::{
     attribution::Identity,
-    policy::{HostName, Observation, Port, Protocol, Provenance, RuleIndex},
+    policy::{HostName, Observation, Port, Protocol, Provenance, RuleIndex, Seen},
 };
 
 /// One destination of one process, with all that was counted.
@@ -49,6 +49,18 @@ impl Account {
         self.provenance.rule_id(self.rule)
     }
 
+    /// How often, when and by whom.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        Seen {
+            count: self.count,
+            process: Some(self.process.comm.clone()),
+            job: None,
+            first: self.first,
+            last: self.last,
+        }
+    }
+
     /// What a profile would have to allow: one observation for each name that led to the address, or one without a
     /// name. None for what no rule can name.
     #[must_use]
@@ -57,7 +69,7 @@ impl Account {
         let protocol = match number {
             protocol::TCP => Protocol::Tcp,
             protocol::UDP => Protocol::Udp,
-            protocol::ICMP => Protocol::Icmp,
+            protocol::ICMP | protocol::ICMPV6 => Protocol::Icmp,
             _ => return Vec::new(),
         };
         if self.port == 0 && protocol != Protocol::Icmp {
@@ -67,10 +79,7 @@ impl Account {
             host,
             address,
             port: Port { protocol, number: self.port },
-            count: self.count,
-            processes: BTreeSet::from([self.process.comm.clone()]),
-            first_seen: self.first,
-            last_seen: self.last,
+            seen: self.seen(),
         };
         let names: Vec<HostName> =
             self.hosts.iter().filter_map(|name| HostName::parse(name).ok()).collect();

@@ -1,7 +1,7 @@
 //! What a pod's page tells: the same accounts as the records, while the pod lives.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
@@ -15,7 +15,7 @@ use super::{EnforcedPod, account::Account, lock};
 use crate::{
     events::record::{Destination, RecordReason, protocol_name},
     page::report::{self, DESTINATIONS, ProfileInfo, Program, Refusal, Report, SUGGESTED, moment},
-    policy::{AskedName, HostName, Observation, Provenance, RuleIndex, suggest_rules},
+    policy::{HostName, Provenance, RuleIndex, Suggestion},
 };
 
 /// Flows of which the names and processes are looked up; those that came later are counted.
@@ -169,18 +169,25 @@ impl Rows {
 
     /// Rules that would allow what a rule can allow of the first of them.
     fn suggestion(&self) -> Option<String> {
-        let mut observed: Vec<Observation> = Vec::new();
-        let mut asked: Vec<AskedName> = Vec::new();
-        for row in self.rows.iter().take(SUGGESTED) {
-            let account = &row.account;
-            // What is on the profile's own deny list is refused whatever is allowed.
-            if account.rule == RuleIndex::DENY || !is_for_a_rule(row.reason()) {
-                continue;
+        let mut wanted = Suggestion::default();
+        // What is on the profile's own deny list is refused whatever is allowed.
+        let is_for_a_rule =
+            |row: &&Row| row.account.rule != RuleIndex::DENY && is_for_a_rule(row.reason());
+        let rows: Vec<&Row> = self.rows.iter().take(SUGGESTED).filter(is_for_a_rule).collect();
+        for Row { account, .. } in &rows {
+            for observation in account.observations() {
+                wanted.reached(&observation);
             }
-            observed.extend(account.observations());
-            asked.extend(asked_name(account, row.reason()));
         }
-        suggest_rules(&observed, &asked)
+        // Then the names of which no connection told the port.
+        for row in rows {
+            let account = &row.account;
+            let name = account.hosts.last().filter(|_| account.ip.is_none());
+            if let Some(name) = name.and_then(|name| HostName::parse(name).ok()) {
+                wanted.wanted(&name, row.reason() == Reason::PrivateAnswer, &account.seen());
+            }
+        }
+        wanted.rules()
     }
 }
 
@@ -199,21 +206,6 @@ const fn is_for_a_rule(reason: Reason) -> bool {
         // A rule is there already, or none has a say.
         Reason::Expired | Reason::RawSocket | Reason::Unparsable | Reason::BpfDenied => false,
     }
-}
-
-/// The name of an account that got no further.
-fn asked_name(account: &Account, reason: Reason) -> Option<AskedName> {
-    if account.ip.is_some() {
-        return None;
-    }
-    Some(AskedName {
-        name: HostName::parse(account.hosts.last()?).ok()?,
-        private: reason == Reason::PrivateAnswer,
-        count: account.count,
-        processes: BTreeSet::from([account.process.comm.clone()]),
-        first_seen: account.first,
-        last_seen: account.last,
-    })
 }
 
 fn program(account: &Account) -> Option<Program> {

@@ -50,5 +50,8 @@ pub use profile::{Counts, Profile, Provenance};
 pub(crate) use resolve::is_profile_name;
 pub use selector::{Fact, Level, Mismatch, Rank, Selector};
 pub use settings::{DnsSettings, Inbound, Mode};
-pub use suggest::{AskedName, Observation, suggest, suggest_rules};
+pub use suggest::{
+    Base, Heading, LeftOut, MergeError, Merged, Observation, ProjectPath, Seen,
+    Selector as SuggestedSelector, Suggestion, Wildcards, Written,
+};
 pub use target::{Host, Target, TargetError};

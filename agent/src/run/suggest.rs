@@ -1,16 +1,17 @@
-//! `--suggest`: a profile that allows exactly what was seen.
+//! `--suggest`: a profile that allows what was seen to pass.
 
 use std::{
-    collections::BTreeSet,
-    fmt::Write as _,
     fs::{self, OpenOptions},
     path::Path,
 };
 
-use super::{error::RunError, summary::printable};
+use weir_ebpf::{flow::Outcome, reason::Reason};
+
+use super::error::RunError;
 use crate::{
+    events::record::protocol_name,
     pod::account::Account,
-    policy::{HostName, Observation, suggest},
+    policy::{Heading, LeftOut, Suggestion, Wildcards},
 };
 
 /// Name of the suggested profile.
@@ -32,24 +33,39 @@ pub(super) fn write(path: &Path, accounts: &[Account]) -> Result<(), RunError> {
 }
 
 fn render(accounts: &[Account]) -> String {
-    let observations: Vec<Observation> = accounts.iter().flat_map(Account::observations).collect();
-    let mut text = suggest(NAME, &observations);
-    let reached: BTreeSet<&str> = observations
-        .iter()
-        .filter_map(|observation| observation.host.as_ref().map(HostName::as_str))
-        .collect();
-    let only_asked: BTreeSet<&str> = accounts
-        .iter()
-        .filter(|account| account.ip.is_none())
-        .flat_map(|account| account.hosts.iter().map(String::as_str))
-        .filter(|name| !reached.contains(name))
-        .collect();
-    if !only_asked.is_empty() {
-        text.push_str("# Asked for and never connected to; add those that are wanted:\n");
-        for name in only_asked {
-            // Writing to a String cannot fail.
-            let _infallible = writeln!(text, "#   {}", printable(name));
+    let mut suggestion = Suggestion::default();
+    for account in accounts {
+        add(&mut suggestion, account);
+    }
+    let heading = Heading { name: NAME.to_owned(), ..Heading::default() };
+    suggestion.write(&heading, Wildcards::default()).text
+}
+
+fn add(suggestion: &mut Suggestion, account: &Account) {
+    let seen = account.seen();
+    let reason = account.reason.map_or("", Reason::as_str);
+    let (Some(address), Some(number)) = (account.ip, account.protocol) else {
+        for name in &account.hosts {
+            match account.outcome {
+                Outcome::Blocked => suggestion.refused_name(name, reason, &seen),
+                Outcome::Allowed | Outcome::Audited => suggestion.asked(name, &seen),
+            }
+        }
+        return;
+    };
+    let observations = account.observations();
+    if observations.is_empty() {
+        let what = format!("{address} {}", protocol_name(number));
+        return suggestion.leave_out(LeftOut::Protocol, &what);
+    }
+    for observation in observations {
+        match account.outcome {
+            Outcome::Audited if account.reason == Some(Reason::Unparsable) => {
+                let what = format!("{address} {}", observation.port);
+                suggestion.leave_out(LeftOut::Unparsable, &what);
+            }
+            Outcome::Blocked => suggestion.refused(&observation, reason),
+            Outcome::Allowed | Outcome::Audited => suggestion.reached(&observation),
         }
     }
-    text
 }

@@ -168,7 +168,7 @@ fn line_of(cells: &[String; 7], widths: &[usize; 7]) -> String {
 
 /// Bytes in units of 1024.
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if count < 1024 {
         return format!("{count} B");

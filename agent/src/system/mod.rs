@@ -4,3 +4,4 @@ pub mod addresses;
 pub mod cgroup;
 pub mod clock;
 pub mod mounts;
+pub(crate) mod utc;

@@ -36,16 +36,13 @@ impl ListEnd {
         let part = |range: Range<usize>| text.get(range).unwrap_or_default();
         let line_end = if text.contains("\r\n") { "\r\n" } else { "\n" };
         let mut out = String::with_capacity(text.len() + lines.len() + 8);
-        match self.comma {
-            Some(comma) => {
-                out.push_str(part(0..comma));
-                out.push(',');
-                out.push_str(part(comma..self.at));
-            }
-            None => {
-                out.push_str(part(0..self.brackets.start).trim_end_matches(' '));
-                out.push_str(part(self.brackets.end..self.at));
-            }
+        if let Some(comma) = self.comma {
+            out.push_str(part(0..comma));
+            out.push(',');
+            out.push_str(part(comma..self.at));
+        } else {
+            out.push_str(part(0..self.brackets.start).trim_end_matches(' '));
+            out.push_str(part(self.brackets.end..self.at));
         }
         if self.breaks {
             out.truncate(out.trim_end_matches(' ').len());

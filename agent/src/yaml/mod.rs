@@ -15,7 +15,7 @@ mod nearest;
 mod shape;
 mod tree;
 
-pub(crate) use append::{ListEnd, Style, Tail, tail};
+pub(crate) use append::{Style, Tail, tail};
 pub use diagnostic::{Diagnostic, Report, Span};
 pub(crate) use diagnostic::{Printable, Problems, shown};
 pub use fault::Fault;

@@ -17,7 +17,7 @@ enum Sign {
 use Sign::{File, Program};
 
 /// Package, sign. A tool that somebody installed in another way is good enough.
-const NEEDED: [(&str, Sign); 35] = [
+const NEEDED: [(&str, Sign); 36] = [
     // Building: C for ring and the test programs, C++ for libFuzzer.
     ("gcc", Program("cc")),
     ("g++", Program("c++")),
@@ -51,6 +51,8 @@ const NEEDED: [(&str, Sign); 35] = [
     ("iputils-ping", Program("ping")),
     ("python3", File("/usr/bin/python3")),
     ("nscd", Program("nscd")),
+    // Where people open reports.
+    ("chromium", Program("chromium")),
     // Looking and measuring.
     ("libcap2-bin", Program("capsh")),
     ("bpftool", Program("bpftool")),

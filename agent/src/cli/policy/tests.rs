@@ -47,7 +47,12 @@ fn check_fails_if_any_file_is_bad() {
     check(&["check", "BAD"], 1, "", "bad.yaml:4:26: unknown field `domain` in allow rule `a`");
     check(&["check", "BAD", "GOOD"], 1, "good.yaml: OK", "did you mean `domains`?");
     check(&["check", "FOLDER"], 1, "", "bad.yaml:4:26: unknown field `domain` in allow rule `a`");
-    check(&["check", "/nonexistent"], 1, "", "reading profile /nonexistent: No such file");
+    check(
+        &["check", "/nonexistent/here"],
+        1,
+        "",
+        "reading profile /nonexistent/here: No such file",
+    );
 }
 
 #[test]
@@ -127,7 +132,10 @@ fn which_says_what_an_agent_with_this_configuration_would_not_believe() {
     assert!(out.starts_with("payments (block)"), "{out}");
     assert!(errors.contains("--project and --ref decide nothing: `gitlab.trustAnnotations` is"));
     assert!(errors.contains("--label decides nothing for a job of GitLab"), "{errors}");
-    let (code, out, errors) = which(&["--dir", "/nonexistent"]);
+    let (code, out, errors) = which(&["--dir", "/nonexistent/here"]);
     assert_eq!((code, out.as_str()), (ExitCode::from(2), ""));
-    assert!(errors.contains("reading the policy folder /nonexistent: No such file"), "{errors}");
+    assert!(
+        errors.contains("reading the policy folder /nonexistent/here: No such file"),
+        "{errors}"
+    );
 }

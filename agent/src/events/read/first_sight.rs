@@ -77,7 +77,7 @@ impl FirstSights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::read::tests::record;
+    use crate::events::read::testing::record;
 
     fn flow(count: u64) -> Record {
         Record { kind: Kind::Flow, count, ..record() }

@@ -5,7 +5,7 @@
 //! opened or read is an error.
 //!
 //! Invariant: memory does not grow with the number of lines. One line is held, no further than [`LINE_BYTES`], and
-//! [`first_sight::FirstSights`] has a bound of its own.
+//! `first_sight` has a bound of its own.
 
 mod first_sight;
 mod lines;
@@ -31,6 +31,8 @@ pub use self::{
     source::{ReadError, Source},
 };
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

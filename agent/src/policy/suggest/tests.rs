@@ -7,19 +7,49 @@ use proptest::prelude::*;
 use super::*;
 use crate::policy::{AddressDecision, HardBlock, Inbound, Mode, NameDecision, Profile};
 
-fn observation(host: Option<&str>, address: &str, port: Port, process: &str) -> Observation {
+pub(super) fn observation(
+    host: Option<&str>,
+    address: &str,
+    port: Port,
+    process: &str,
+) -> Observation {
     Observation {
         host: host.map(|host| HostName::parse(host).unwrap()),
         address: address.parse().unwrap(),
         port,
-        count: 3,
-        processes: BTreeSet::from([process.to_owned()]),
-        first_seen: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-        last_seen: UNIX_EPOCH + Duration::from_secs(1_700_000_060),
+        seen: seen(process, None),
     }
 }
 
-fn parse(text: &str) -> Profile {
+pub(super) fn seen(process: &str, job: Option<&str>) -> Seen {
+    Seen {
+        count: 3,
+        process: Some(process.to_owned()),
+        job: job.map(str::to_owned),
+        first: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        last: UNIX_EPOCH + Duration::from_secs(1_700_000_060),
+    }
+}
+
+pub(super) fn collect<'a>(observed: impl IntoIterator<Item = &'a Observation>) -> Suggestion {
+    let mut suggestion = Suggestion::default();
+    for observation in observed {
+        suggestion.reached(observation);
+    }
+    suggestion
+}
+
+/// The text of a profile, without a wildcard.
+fn suggest(name: &str, observed: &[Observation]) -> String {
+    let heading = Heading { name: name.to_owned(), ..Heading::default() };
+    collect(observed).write(&heading, Wildcards::Never).text
+}
+
+pub(super) fn with_wildcards(suggestion: &Suggestion) -> String {
+    suggestion.write(&Heading::default(), Wildcards::default()).text
+}
+
+pub(super) fn parse(text: &str) -> Profile {
     Profile::from_yaml("suggested.yaml", text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
@@ -150,11 +180,12 @@ fn many_ports_are_split_or_left_out() {
 
 #[test]
 fn more_than_a_profile_holds_is_left_out() {
-    let names = (0..10_050).map(|n| {
+    let names = (0..10_050).flat_map(|n| {
         let host = format!("{}.h{n}.example.com", "l".repeat(60));
-        let mut seen = observation(Some(&host), "203.0.113.7", Port::HTTPS, "x");
-        seen.processes = (0..9).map(|n| format!("{n}{}", "\u{1f600}".repeat(40))).collect();
-        seen
+        let processes = (0..9).map(|n| format!("{n}{}", "\u{1f600}".repeat(40)));
+        processes
+            .map(|process| observation(Some(&host), "203.0.113.7", Port::HTTPS, &process))
+            .collect::<Vec<_>>()
     });
     let addresses = (0..4100u32).map(|n| {
         let address = std::net::Ipv4Addr::from(0xcb00_7100 + n).to_string();
@@ -167,37 +198,48 @@ fn more_than_a_profile_holds_is_left_out() {
     assert!(text.contains("#   and 4 more\n"), "{}", &text[text.len() - 500..]);
 }
 
-fn asked(name: &str, private: bool) -> AskedName {
-    AskedName {
-        name: HostName::parse(name).unwrap(),
-        private,
-        count: 1,
-        processes: BTreeSet::from(["node".to_owned()]),
-        first_seen: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-        last_seen: UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-    }
-}
-
 #[test]
-fn names_that_were_only_asked_for_get_rules_without_ports() {
-    let rules = suggest_rules(&[], &[asked("a.example.com", false), asked("b.example.com", true)]);
-    let text = suggest("a", &[]).replace("  allow: []\n", &format!("  allow:\n{}", rules.unwrap()));
-    let profile = parse(&text);
+fn a_name_that_is_wanted_and_led_nowhere_is_for_https() {
+    let asked = Seen { count: 4, ..seen("node", None) };
+    let mut wanted = Suggestion::default();
+    for (name, private) in [("a.example.com", false), ("b.example.com", true), ("-a", false)] {
+        if let Ok(name) = HostName::parse(name) {
+            wanted.wanted(&name, private, &asked);
+        }
+    }
+    let rules = wanted.rules().unwrap();
+    assert!(rules.contains("# 4 questions by "), "{rules}");
+    let text = format!(
+        "apiVersion: weir.dev/v1\nkind: EgressProfile\nmetadata: {{ name: a }}\nspec:\n  allow:\n{rules}"
+    );
+    let profile = Profile::from_yaml("a", &text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     for (name, private) in [("a.example.com", false), ("b.example.com", true)] {
-        let NameDecision::Allowed(grants) = profile.decide_name(&HostName::parse(name).unwrap())
-        else {
-            panic!("{name}: not allowed")
-        };
-        let granted: Vec<_> = grants.iter().map(|grant| (grant.ports, grant.private)).collect();
-        assert_eq!(granted, [(&[Port::HTTPS][..], private)], "{name}");
+        let name = HostName::parse(name).unwrap();
+        let NameDecision::Allowed(grants) = profile.decide_name(&name) else { panic!("{text}") };
+        let grant = grants.iter().next().unwrap();
+        assert_eq!((grant.ports, grant.private), (&[Port::HTTPS][..], private), "{text}");
     }
+    assert_eq!(Suggestion::default().rules(), None);
 }
 
 #[test]
-fn no_rules_are_suggested_for_what_no_rule_can_allow() {
-    assert_eq!(suggest_rules(&[], &[]), None);
-    let metadata = observation(None, "169.254.169.254", Port::tcp(80), "curl");
-    assert_eq!(suggest_rules(&[metadata], &[]), None);
+fn memory_is_bounded_by_distinct_destinations() {
+    let mut suggestion = Suggestion::default();
+    for n in 0..u32::try_from(DESTINATIONS).unwrap() + 2 {
+        let port = Port::tcp(u16::try_from(n % 10_000).unwrap() + 1000);
+        let host = format!("h{}.example.com", n / 10_000);
+        suggestion.reached(&observation(Some(&host), "203.0.113.7", port, "scan"));
+    }
+    suggestion.asked("one.more.example.com", &seen("scan", None));
+    suggestion.refused_name("another.example.com", "expired", &seen("scan", None));
+    assert_eq!(suggestion.held, DESTINATIONS);
+    assert!(suggestion.asked.is_empty() && suggestion.refused.is_empty());
+    let text = suggestion.write(&Heading::default(), Wildcards::Never).text;
+    parse(&text);
+    assert!(
+        text.contains("destinations beyond what one profile can hold\n#   another.example.com\n"),
+        "{text}"
+    );
 }
 
 fn observed() -> impl Strategy<Value = Observation> {
