@@ -7,9 +7,11 @@
 //! [`netns`] is a pod's network: where its packets leave, and where its questions are heard.
 //! [`node`] does all this for the pods that [`containerd`] starts, by its [`config`] and a [`bundle`] of
 //! profiles, says whose they are by [`identity`], and tells of it by [`control`] and [`health`]; [`run`] does it for one command; [`doctor`] says what of it this machine allows.
+//! Where there is no profile yet, [`checkout`] suggests a first one from a project's files.
 
 pub mod attribution;
 pub mod bundle;
+pub mod checkout;
 pub mod cli;
 pub mod config;
 pub mod containerd;

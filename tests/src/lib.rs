@@ -22,6 +22,7 @@ pub mod node;
 mod packages;
 pub mod profile;
 pub mod programs;
+pub mod registry;
 pub mod relay;
 pub mod sink;
 pub mod skip;

@@ -17,6 +17,8 @@ pub enum Skip {
     ProtocolMissing,
     /// No package client (pip, npm, cargo) of this machine reaches its registry without weir.
     NoPackageRegistry,
+    /// Maven is not installed, and is too large to be installed for one case.
+    NoMaven,
     /// The kernel refuses to load BPF LSM programs.
     NoBpfLsm,
     /// No Debian mirror that this machine reaches gives this series of containerd.
@@ -37,6 +39,7 @@ impl Skip {
             Self::IoUringDisabled => "io_uring is off in this kernel",
             Self::ProtocolMissing => "the kernel lacks this protocol",
             Self::NoPackageRegistry => "no package client of this machine reaches a registry",
+            Self::NoMaven => "Maven is not installed",
             Self::NoContainerd => "no Debian mirror gives this containerd",
             Self::NoDocker => "no Debian mirror gives Docker",
             Self::NoKubernetes => "no Debian mirror gives Kubernetes",

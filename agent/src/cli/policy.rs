@@ -10,9 +10,10 @@ use self::which::WhichArgs;
 use crate::bundle::check;
 use crate::policy::{Chain, Profile, Target, explain};
 
+mod suggest;
 mod which;
 
-mod suggest;
+mod project;
 
 /// Arguments of `weir policy`.
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ enum PolicyCommand {
     ///
     /// Exits with 0, or with 2 if the policies cannot be used.
     Which(WhichArgs),
-    /// Write a profile that allows what event records tell of, for review.
+    /// Write a profile for review: from what event records tell of, or from what a project's files say.
     Suggest(suggest::SuggestArgs),
 }
 

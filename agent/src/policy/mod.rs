@@ -50,6 +50,7 @@ pub use profile::{Counts, Profile, Provenance};
 pub(crate) use resolve::is_profile_name;
 pub use selector::{Fact, Level, Mismatch, Rank, Selector};
 pub use settings::{DnsSettings, Inbound, Mode};
+pub(crate) use suggest::printable;
 pub use suggest::{
     Base, Heading, LeftOut, MergeError, Merged, Observation, ProjectPath, Seen,
     Selector as SuggestedSelector, Suggestion, Wildcards, Written,

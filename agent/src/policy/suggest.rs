@@ -35,6 +35,7 @@ use group::{Left, Plan};
 pub use evidence::Seen;
 pub use group::LeftOut;
 pub use merge::{Base, MergeError, Merged};
+pub(crate) use sample::printable;
 pub use select::{ProjectPath, Selector};
 pub use wildcard::Wildcards;
 

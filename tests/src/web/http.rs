@@ -7,6 +7,8 @@
 //! | `/drip/N` | N bytes every 100 ms until the client goes |
 //! | `/project.git/…` | files of the repository |
 //! | any POST or PUT | how many bytes the body had |
+//!
+//! What a test publishes on a host ([`super::Web::publish`]) stands ahead of all of these.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -16,6 +18,7 @@ use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream};
 
 use super::Counters;
+use super::pages::Pages;
 
 /// Largest request head, bytes.
 const MAX_HEAD: usize = 32 * 1024;
@@ -26,6 +29,7 @@ const CHUNK: &[u8] = &[b'w'; 16 * 1024];
 pub(super) struct Site {
     pub(super) root: PathBuf,
     pub(super) counters: Counters,
+    pub(super) pages: Pages,
 }
 
 struct Request {
@@ -47,19 +51,24 @@ pub(super) async fn converse(
         site.counters.requests.fetch_add(1, Ordering::SeqCst);
         let body = read_body(&mut stream, &request, site).await?;
         if matches!(request.method.as_str(), "POST" | "PUT") {
-            reply(&mut stream, 200, format!("{body} bytes taken\n").as_bytes()).await?;
+            reply(&mut stream, 200, None, format!("{body} bytes taken\n").as_bytes()).await?;
+        } else if site.pages.has(&request.host) {
+            match site.pages.find(&request.host, &request.path) {
+                Some(page) => reply(&mut stream, 200, Some(page.kind), &page.body).await?,
+                None => reply(&mut stream, 404, None, b"no such page\n").await?,
+            }
         } else if let Some(rate) = number_after(&request.path, "/drip/") {
             return drip(&mut stream, rate).await;
         } else if let Some(length) = number_after(&request.path, "/bytes/") {
             send_bytes(&mut stream, length).await?;
         } else if request.path.starts_with("/project.git/") {
             match std::fs::read(file_below(&site.root, &request.path)?) {
-                Ok(bytes) => reply(&mut stream, 200, &bytes).await?,
-                Err(_) => reply(&mut stream, 404, b"no such file\n").await?,
+                Ok(bytes) => reply(&mut stream, 200, None, &bytes).await?,
+                Err(_) => reply(&mut stream, 404, None, b"no such file\n").await?,
             }
         } else {
             let text = format!("hello from {}\n", request.host);
-            reply(&mut stream, 200, text.as_bytes()).await?;
+            reply(&mut stream, 200, None, text.as_bytes()).await?;
         }
         if request.close {
             break;
@@ -129,10 +138,13 @@ async fn read_body(
 async fn reply(
     stream: &mut BufStream<impl AsyncRead + AsyncWrite + Unpin>,
     status: u16,
+    kind: Option<&str>,
     body: &[u8],
 ) -> Result<()> {
     let phrase = if status == 200 { "OK" } else { "Not Found" };
-    let head = format!("HTTP/1.1 {status} {phrase}\r\nContent-Length: {}\r\n\r\n", body.len());
+    let kind = kind.map(|kind| format!("Content-Type: {kind}\r\n")).unwrap_or_default();
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status} {phrase}\r\n{kind}Content-Length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body).await?;
     Ok(stream.flush().await?)

@@ -1,6 +1,7 @@
 //! HTTP and HTTPS servers with certificates of the lab's own authority, and a git repository.
 
 mod http;
+mod pages;
 mod repository;
 mod tls;
 
@@ -13,6 +14,8 @@ use anyhow::{Context, Result};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+pub use self::pages::Page;
+use self::pages::Pages;
 use crate::lab::Host;
 
 /// Counters of one web host.
@@ -39,7 +42,8 @@ impl Web {
         std::fs::write(&ca_file, authority.pem())?;
         let root = folder.join("www");
         repository::create(&root.join("project.git"))?;
-        let site = Arc::new(http::Site { root, counters: Counters::default() });
+        let (counters, pages) = (Counters::default(), Pages::default());
+        let site = Arc::new(http::Site { root, counters, pages });
         let acceptor = TlsAcceptor::from(Arc::new(authority.server_config()?));
         for &address in host.addresses() {
             let (plain, secure) = (site.clone(), site.clone());
@@ -80,6 +84,12 @@ impl Web {
     #[must_use]
     pub fn uploaded(&self) -> u64 {
         self.site.counters.uploaded.load(Ordering::SeqCst)
+    }
+
+    /// Serves `page` on the host `host` at every path that ends in `ending`, by GET. A host on which something is
+    /// published has nothing else.
+    pub fn publish(&self, host: &str, ending: &str, page: Page) {
+        self.site.pages.publish(host, ending, page);
     }
 
     /// Accepts on `port` and resets at once, with as little work as can be.

@@ -17,7 +17,7 @@ enum Sign {
 use Sign::{File, Program};
 
 /// Package, sign. A tool that somebody installed in another way is good enough.
-const NEEDED: [(&str, Sign); 36] = [
+const NEEDED: [(&str, Sign); 38] = [
     // Building: C for ring and the test programs, C++ for libFuzzer.
     ("gcc", Program("cc")),
     ("g++", Program("c++")),
@@ -50,6 +50,8 @@ const NEEDED: [(&str, Sign); 36] = [
     ("netcat-openbsd", Program("nc")),
     ("iputils-ping", Program("ping")),
     ("python3", File("/usr/bin/python3")),
+    ("python3-pip", File("/usr/bin/pip3")),
+    ("npm", Program("npm")),
     ("nscd", Program("nscd")),
     // Where people open reports.
     ("chromium", Program("chromium")),

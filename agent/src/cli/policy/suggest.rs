@@ -8,7 +8,9 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
+use super::project;
 use crate::{
+    checkout::Clients,
     events::read::Source,
     learn::{self, Learned, Lesson, Per, files, write_all},
     policy::{Base, Chain, Wildcards, is_profile_name},
@@ -25,8 +27,12 @@ unless so many were seen directly below one owner's domain that `*.domain` is th
 Exit code: 0 when profiles were written, 2 when records, profile or folder are wrong.")]
 pub(super) struct SuggestArgs {
     /// Files of event records, in the order of time; `-` is standard input.
-    #[arg(required = true, value_name = "EVENTS")]
+    #[arg(required_unless_present = "project", value_name = "EVENTS")]
     events: Vec<PathBuf>,
+    /// Instead of records, the folder of a checkout. Its files are read, nothing in it is run; defaults that only a client
+    /// knows (npm, pip, cargo, go, mvn) are asked of the ones installed here, without network.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["events", "per", "merge", "wildcards_from"])]
+    project: Option<PathBuf>,
     /// Write a profile for each project, or for each profile that was in force.
     #[arg(long, value_enum, requires = "out")]
     per: Option<PerArg>,
@@ -82,6 +88,9 @@ pub(super) fn run(
     out: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> io::Result<u8> {
+    if let Some(project) = &args.project {
+        return project::run(project, &args.name, &Clients::of_this_machine(), out, errors);
+    }
     // A profile that is wrong should be known before gigabytes are read.
     let base = match args.merge.as_deref().map(Base::from_file).transpose() {
         Ok(base) => base,

@@ -87,7 +87,7 @@ impl<const KEPT: usize, const COUNTED: usize> Sample<KEPT, COUNTED> {
 }
 
 /// Text of the job as printable ASCII of bounded length, so that a comment stays a comment.
-pub(super) fn printable(text: &str, longest: usize) -> String {
+pub(crate) fn printable(text: &str, longest: usize) -> String {
     let mut out = String::new();
     for character in text.chars() {
         if out.len() >= longest {
