@@ -23,6 +23,7 @@ const EVENTS: &str = "/run/weir-config/events.jsonl";
 pub struct AgentSpec {
     profiles: BTreeMap<String, String>,
     namespaces: BTreeMap<String, String>,
+    only_watches: bool,
     lines: String,
     events: String,
 }
@@ -41,6 +42,13 @@ impl AgentSpec {
         let name = format!("lab/{namespace}");
         self.profiles.insert(namespace.to_owned(), profile.replace("lab/test", &name));
         self.namespaces.insert(namespace.to_owned(), name);
+        self
+    }
+
+    /// With every pod in audit mode, whatever its profile says.
+    #[must_use]
+    pub const fn only_watches(mut self) -> Self {
+        self.only_watches = true;
         self
     }
 
@@ -80,8 +88,9 @@ impl AgentSpec {
             .iter()
             .map(|(namespace, profile)| format!("{namespace}: {profile}"))
             .collect();
+        let mode = if self.only_watches { "audit" } else { "profiles" };
         let text = format!(
-            "policy: {{ dir: {POLICY}, default: deny-all, namespaces: {{ {} }} }}\n\
+            "policy: {{ dir: {POLICY}, mode: {mode}, default: deny-all, namespaces: {{ {} }} }}\n\
              select: {{ namespaces: [{}] }}\n\
              dns: {{ upstreams: [\"{}\"] }}\n\
              events: {{ stdout: false, file: {EVENTS}{} }}\n{}",
@@ -113,14 +122,25 @@ pub struct Agent {
 impl Agent {
     /// Starts an agent with what [`AgentSpec::write`] wrote, and does not wait for it.
     pub fn spawn(node: &Node) -> Result<Self> {
+        Self::spawn_by(node, &[])
+    }
+
+    /// As [`Self::spawn`], with these capabilities and no other, as root has them in a container.
+    pub fn spawn_with(node: &Node, capabilities: &[&str]) -> Result<Self> {
+        let kept: Vec<String> =
+            capabilities.iter().map(|name| format!(",+{}", name.to_lowercase())).collect();
+        let bounding = format!("--bounding-set=-all{}", kept.concat());
+        Self::spawn_by(node, &["setpriv", &bounding, "--no-new-privs"])
+    }
+
+    /// Runs the agent by a program that takes its command line.
+    fn spawn_by(node: &Node, by: &[&str]) -> Result<Self> {
         let mut command = node.command("sh");
         // The log is read line by line from standard output; records go to their file. Few files may be open at
         // first, so that a few pods show whether the agent sees to that.
-        command
-            .args(["-c", "ulimit -S -n 256; exec \"$0\" agent --config \"$1\" 2>&1"])
-            .arg(weir::binary()?)
-            .arg(CONFIG)
-            .env("WEIR_LOG", "weir=info");
+        command.args(["-c", "ulimit -S -n 256; exec \"$@\" 2>&1", "sh"]).args(by);
+        command.arg(weir::binary()?).args(["agent", "--config", CONFIG]);
+        command.env("WEIR_LOG", "weir=info");
         let process = exec::spawn_as(command, "weir agent".to_owned())?;
         Ok(Self { process, events: node.path(EVENTS) })
     }

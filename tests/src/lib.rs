@@ -9,6 +9,7 @@ pub mod agent;
 pub mod bench;
 pub mod browser;
 pub mod demo;
+pub mod deploy;
 pub mod dice;
 pub mod dns;
 pub mod download;

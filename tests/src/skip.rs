@@ -29,6 +29,10 @@ pub enum Skip {
     NoKubernetes,
     /// No Debian mirror that this machine reaches gives this kernel.
     NoKernel,
+    /// No package client of this machine gives Helm and kubectl for its processor.
+    NoHelm,
+    /// No Debian mirror that this machine reaches gives Prometheus.
+    NoPrometheus,
 }
 
 impl Skip {
@@ -44,6 +48,8 @@ impl Skip {
             Self::NoDocker => "no Debian mirror gives Docker",
             Self::NoKubernetes => "no Debian mirror gives Kubernetes",
             Self::NoKernel => "no Debian mirror gives this kernel",
+            Self::NoHelm => "no package client of this machine gives Helm",
+            Self::NoPrometheus => "no Debian mirror gives Prometheus",
             Self::NoBpfLsm => "the kernel loads no BPF LSM programs",
         }
     }

@@ -1,6 +1,8 @@
 //! A real kubelet with a real API server: it makes the sandbox, runs the barrier, and starts a job only once its
 //! pod is enforced, whatever happens to the pod later.
 //!
+//! Then the same with the agent that the chart installs (`kubelet/installed.rs`).
+//!
 //! The case runs twice: on this machine, where it starts the control plane and a virtual machine, and in that
 //! machine, where the node is and the acts are.
 
@@ -13,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use weir_tests::agent::Agent;
+use weir_tests::deploy::Tools;
 use weir_tests::exec::{self, Running};
 use weir_tests::kubernetes::{
     Api, ControlPlane, Kind, Kubelet, NAMESPACE, NODE, PodState, PodWatch, Programs,
@@ -24,9 +27,12 @@ use weir_tests::skip::{self, Skip};
 use weir_tests::vm::{self, Kernel, Series};
 use weir_tests::world::{FORBIDDEN_PORT, files_allowed};
 
+#[path = "kubelet/installed.rs"]
+mod installed;
+
 const CASE: &str = "a_real_kubelet_starts_a_job_only_behind_the_barrier";
 /// For all that happens in the virtual machine.
-const GUEST_LIMIT: Duration = Duration::from_secs(600);
+const GUEST_LIMIT: Duration = Duration::from_secs(900);
 /// For one step of a pod, under emulation.
 const LIMIT: Duration = Duration::from_secs(120);
 const BARRIER: &str = "weir-initc";
@@ -61,13 +67,18 @@ fn a_real_kubelet_starts_a_job_only_behind_the_barrier() -> Result<()> {
     for (image, name) in [(&images.job, JOB), (&images.barrier, BARRIER)] {
         image.write(&plane.folder().join(name))?;
     }
+    let tools = Tools::find()?;
+    match &tools {
+        Some(tools) => installed::install(&plane, tools)?,
+        None => skip::record("the chart on a real kubelet", Skip::NoHelm)?,
+    }
     let arguments = ["--exact", CASE, "--nocapture", "--test-threads", "1"];
     let output =
         vm::run_this_program(&kernel, plane.netns(), plane.folder(), &arguments, GUEST_LIMIT)?;
     let told = || format!("{}\n--- kube-apiserver\n{}", output.describe(), plane.log());
     ensure!(output.code == 0, "in the guest: {}", told());
     eprintln!("{}", output.stdout);
-    Ok(())
+    tools.map_or(Ok(()), |tools| installed::uninstall(&plane, &tools))
 }
 
 /// What the pods are made of.
@@ -117,7 +128,10 @@ fn guest(folder: &Path) -> Result<()> {
     api.create("/api/v1/namespaces", &namespace)?;
     let watch = lab.watch(lab.attacker.host())?;
     let stage = Stage { node: &node, images, api, watch };
-    stage.play().with_context(|| format!("the kubelet's last lines:\n{}", Kubelet::log(&node)))
+    let played = stage
+        .play()
+        .and_then(|()| if installed::is_there(folder) { stage.installed(folder) } else { Ok(()) });
+    played.with_context(|| format!("the kubelet's last lines:\n{}", Kubelet::log(&node)))
 }
 
 /// What `weir pods` tells of one sandbox.

@@ -89,3 +89,31 @@ fn an_agent_that_comes_later_lets_the_barrier_pass() -> Result<()> {
     ensure!(held.wait(LIMIT)? == 0, "{}", held.logs()?);
     Ok(())
 }
+
+#[test]
+fn a_node_that_only_watches_reports_until_it_is_told_to_hold_back() -> Result<()> {
+    let world = World::new(&Options::default())?;
+    let agent = files_allowed().only_watches().start(&world.node)?;
+    let watch = world.lab.watch(world.lab.attacker.host())?;
+    let pod = world.pod(PodSpec::new("job"))?;
+    world.run(&pod, &forbidden())?;
+    let seen = watch.take()?;
+    ensure!(seen.tcp.packets > 0, "the attacker saw {seen:?}");
+    let audited = agent.records(&pod.spec().uid, "violation")?;
+    let attacker = addresses::ATTACKER.v4.to_string();
+    let is_told = audited.iter().any(|event| {
+        event.text("/verdict") == "audit" && event.text("/destination/ip") == attacker
+    });
+    ensure!(is_told, "{audited:?}");
+
+    // The next agent has the profiles decide, for pods that run too.
+    agent.stop()?;
+    let agent = files_allowed().start(&world.node)?;
+    agent.wait_for("took_us=")?;
+    watch.take()?;
+    let said = world.run(&pod, &format!("{}; curl -sS http://files.example.com/", forbidden()))?;
+    ensure!(said.contains("hello from"), "{said}");
+    let seen = watch.take()?;
+    ensure!(seen.is_empty(), "the attacker saw {seen:?}");
+    agent.stop().map(drop)
+}

@@ -1,11 +1,12 @@
 //! What an operator's systems are told of a node: metrics that say what happened, records in files that do not grow for
 //! ever, and in a collector.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use weir_tests::agent::{Agent, AgentSpec};
+use weir_tests::deploy::{METRICS, metric};
 use weir_tests::exec;
 use weir_tests::jobs::{Jobs, LIMIT, connects, fetch};
 use weir_tests::lab::addresses;
@@ -35,6 +36,24 @@ fn sample(samples: &BTreeMap<String, f64>, name: &str) -> Result<f64> {
     samples.get(name).copied().with_context(|| format!("no {name} in {samples:#?}"))
 }
 
+/// There is what alerts and dashboard ask for, with those labels, and nothing else.
+fn all_are_known(samples: &BTreeMap<String, f64>) -> Result<()> {
+    let mut found = BTreeSet::new();
+    for sample in samples.keys() {
+        let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
+        let (known, expected) = metric(name).with_context(|| format!("nobody asks for {name}"))?;
+        let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());
+        for label in labels.filter_map(|label| label.split('=').next()) {
+            ensure!(expected.contains(&label), "nobody knows the label {label} of {name}");
+        }
+        found.insert(known);
+    }
+    let missing: Vec<_> =
+        METRICS.iter().map(|(name, _)| name).filter(|name| !found.contains(*name)).collect();
+    ensure!(missing.is_empty(), "the agent does not tell {missing:?}");
+    Ok(())
+}
+
 #[test]
 #[expect(clippy::float_cmp, reason = "whole numbers, far below the last that a float tells apart")]
 fn metrics_say_what_happened_and_name_nobody() -> Result<()> {
@@ -52,6 +71,7 @@ fn metrics_say_what_happened_and_name_nobody() -> Result<()> {
     let watched = jobs.pod(watched)?;
     ensure!(fetch(&watched.start(jobs.sleeper())?, MIRROR)? == 0, "audit mode refuses");
     let now = scrape(&jobs.node)?;
+    all_are_known(&now)?;
     let is = |name: &str, expected: f64| {
         let found = sample(&now, name)?;
         ensure!(found == expected, "{name} is {found}, not {expected}");

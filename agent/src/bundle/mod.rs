@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{self, DENY_ALL};
-use crate::policy::{Document, Profile, Source, digest};
+use crate::config::{self, DENY_ALL, PolicyMode};
+use crate::policy::{Document, Mode, Profile, Source, digest};
 
 mod check;
 mod choice;
@@ -47,7 +47,8 @@ struct Read {
 
 impl Bundle {
     /// Reads the folder's `*.yaml` files, in the order of their names. Hidden files are no profiles. What an older
-    /// bundle has compiled of the same files is used again.
+    /// bundle has compiled of the same files is used again. Where the node only watches, every profile is in audit
+    /// mode.
     ///
     /// # Errors
     ///
@@ -66,6 +67,7 @@ impl Bundle {
             .collect();
         let mut profiles = include::join_all(&files, &joined)?;
         profiles.insert(DENY_ALL.to_owned(), Arc::new(Profile::deny_all()));
+        in_mode(&mut profiles, policy.mode);
         let named = |key: &dyn Fn() -> String, name: &str| {
             let (name, dir) = (name.to_owned(), policy.dir.clone());
             if profiles.contains_key(&name) {
@@ -93,8 +95,9 @@ impl Bundle {
 
     /// The bundle of a node that has none: everybody gets `deny-all`.
     #[must_use]
-    pub fn deny_all() -> Self {
-        let profiles = BTreeMap::from([(DENY_ALL.to_owned(), Arc::new(Profile::deny_all()))]);
+    pub fn deny_all(mode: PolicyMode) -> Self {
+        let mut profiles = BTreeMap::from([(DENY_ALL.to_owned(), Arc::new(Profile::deny_all()))]);
+        in_mode(&mut profiles, mode);
         Self::new(&profiles, DENY_ALL, Vec::new(), HashMap::new())
     }
 
@@ -108,7 +111,8 @@ impl Bundle {
         // selects is a part of its file.
         let mut summary = String::new();
         for (name, profile) in profiles {
-            let _infallible = writeln!(summary, "profile {name} {}", profile.digest());
+            let mode = profile.mode().as_str();
+            let _infallible = writeln!(summary, "profile {name} {mode} {}", profile.digest());
         }
         let _infallible = writeln!(summary, "default {default}");
         for (by, name) in &chosen {
@@ -162,6 +166,18 @@ impl Bundle {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+}
+
+/// Puts every profile in audit mode where the node only watches.
+fn in_mode(profiles: &mut BTreeMap<String, Arc<Profile>>, mode: PolicyMode) {
+    match mode {
+        PolicyMode::Profiles => {}
+        PolicyMode::Audit => {
+            for profile in profiles.values_mut().filter(|one| one.mode() != Mode::Audit) {
+                *profile = Arc::new(Profile::clone(profile).with_mode(Mode::Audit));
+            }
+        }
     }
 }
 

@@ -49,7 +49,8 @@ fn decides(profile: &Profile, name: &str) -> &'static str {
 
 fn settings(dir: &Path, default: &str, namespaces: &[(&str, &str)]) -> config::Policy {
     let namespaces = namespaces.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-    config::Policy { dir: dir.to_owned(), default: default.to_owned(), namespaces }
+    let mode = PolicyMode::Profiles;
+    config::Policy { dir: dir.to_owned(), mode, default: default.to_owned(), namespaces }
 }
 
 fn error(policy: &config::Policy) -> String {
@@ -132,7 +133,7 @@ fn the_digest_is_of_what_is_said_and_nothing_else() {
     let mut seen = vec![first.clone(), digest("two", &[]), digest("one", &[("ci", "two")])];
     fs::write(dir.path().join("b.yaml"), profile("one") + "#").unwrap();
     seen.push(digest("one", &[]));
-    seen.push(Bundle::deny_all().digest().to_owned());
+    seen.push(Bundle::deny_all(PolicyMode::Profiles).digest().to_owned());
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 5);
@@ -152,8 +153,31 @@ fn a_config_map_is_read_through_its_current_version() {
 }
 
 #[test]
+fn a_node_that_only_watches_has_every_profile_in_audit_mode() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("a.yaml"), profile("held")).unwrap();
+    let watched = profile("watched").replace("spec: {}", "spec: { mode: audit }");
+    fs::write(dir.path().join("b.yaml"), watched).unwrap();
+    let policy = settings(dir.path(), "deny-all", &[("ci", "held"), ("try", "watched")]);
+    let modes = |bundle: &Bundle| {
+        let mode = |namespace| bundle.choose(&in_namespace(namespace)).profile.mode();
+        [mode("ci"), mode("try"), mode("other")]
+    };
+    let held = load(&policy).unwrap();
+    assert_eq!(modes(&held), [Mode::Block, Mode::Audit, Mode::Block]);
+    let watching = config::Policy { mode: PolicyMode::Audit, ..policy };
+    let watched = load(&watching).unwrap();
+    assert_eq!(modes(&watched), [Mode::Audit; 3]);
+    assert!(watched.profiles().all(|profile| profile.mode() == Mode::Audit));
+    assert_ne!(held.digest(), watched.digest());
+    // Also of what an older bundle has compiled, and without any that can be used.
+    assert_eq!(modes(&Bundle::load(&watching, TRUST, Some(&watched)).unwrap()), [Mode::Audit; 3]);
+    assert_eq!(modes(&Bundle::deny_all(PolicyMode::Audit)), [Mode::Audit; 3]);
+}
+
+#[test]
 fn without_a_bundle_everything_is_denied() {
-    let profile = Bundle::deny_all().choose(&in_namespace("ci")).profile;
+    let profile = Bundle::deny_all(PolicyMode::Profiles).choose(&in_namespace("ci")).profile;
     assert_eq!((profile.name(), profile.counts().rules), ("deny-all", 0));
 }
 

@@ -82,10 +82,21 @@ pub struct Containerd {
 pub struct Policy {
     /// The folder whose `*.yaml` files are profiles.
     pub dir: PathBuf,
+    /// Whether profiles hold their pods back or all are only watched.
+    pub mode: PolicyMode,
     /// The profile of pods whose namespace names none.
     pub default: String,
     /// Profiles by Kubernetes namespace.
     pub namespaces: BTreeMap<String, String>,
+}
+
+/// Who says whether a pod is held back or only watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyMode {
+    /// Each profile, by its own `mode`.
+    Profiles,
+    /// The node: every pod is in audit mode, those of the built-in profile too.
+    Audit,
 }
 
 /// Which pods are enforced; pods that carry the barrier are, too.
@@ -210,6 +221,7 @@ impl Default for Config {
             bpffs: PathBuf::from("/sys/fs/bpf/weir"),
             policy: Policy {
                 dir: PathBuf::from("/etc/weir/policy"),
+                mode: PolicyMode::Profiles,
                 default: DENY_ALL.to_owned(),
                 namespaces: BTreeMap::new(),
             },
@@ -294,6 +306,17 @@ impl Config {
     /// [`CgroupError`] when it has to be found and is not mounted.
     pub fn cgroup_root(&self) -> Result<PathBuf, CgroupError> {
         self.cgroup_root.clone().map_or_else(cgroup::root, Ok)
+    }
+}
+
+impl PolicyMode {
+    /// The word in the file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Profiles => "profiles",
+            Self::Audit => "audit",
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::problem::{Problem, Problems};
 use super::value::{self, Meaning};
-use super::{Config, ConfigError, LogFormat};
+use super::{Config, ConfigError, LogFormat, PolicyMode};
 use crate::yaml::{
     Fault, Field, Node, Report, Span, Text, boolean, entries, fields, nearest, parse, shown, text,
     texts,
@@ -133,12 +133,14 @@ impl Reader<'_> {
     }
 
     fn policy(&mut self, field: Option<Field<'_>>, config: &mut Config) {
-        let keys = ["dir", "default", "namespaces"];
-        let Some([dir, default, namespaces]) = self.section(field, "`policy`", keys) else {
+        let keys = ["dir", "mode", "default", "namespaces"];
+        let Some([dir, mode, default, namespaces]) = self.section(field, "`policy`", keys) else {
             return;
         };
         let policy = &mut config.policy;
         self.set(dir, "`policy.dir`", &value::PATH, &mut policy.dir);
+        let modes = [PolicyMode::Profiles, PolicyMode::Audit].map(|mode| (mode.as_str(), mode));
+        self.word(mode, "`policy.mode`", &modes, "`profiles` or `audit`", &mut policy.mode);
         self.set(default, "`policy.default`", &value::PROFILE, &mut policy.default);
         let Some(field) = namespaces else { return };
         let what = "`policy.namespaces`";
@@ -213,17 +215,29 @@ impl Reader<'_> {
 
     fn log(&mut self, field: Option<Field<'_>>, config: &mut Config) {
         let Some([format]) = self.section(field, "`log`", ["format"]) else { return };
-        let Some(field) = format else { return };
-        let what = "`log.format`";
-        let Some(word) = text(field.node, what, self.0) else { return };
-        let formats = [LogFormat::Text, LogFormat::Json];
-        let Some(format) = formats.into_iter().find(|format| format.as_str() == word.text) else {
-            let nearest = nearest(&word.text, &formats.map(LogFormat::as_str));
-            let (found, expected) = (shown(&word.text), "`text` or `json`");
-            self.0.push(word.span, Fault::UnknownValue { what, found, expected, nearest });
+        let formats = [LogFormat::Text, LogFormat::Json].map(|format| (format.as_str(), format));
+        let to = &mut config.log.format;
+        self.word(format, "`log.format`", &formats, "`text` or `json`", to);
+    }
+
+    /// One of a few words, each with what it means.
+    fn word<T: Copy, const N: usize>(
+        &mut self,
+        field: Option<Field<'_>>,
+        what: &'static str,
+        words: &[(&'static str, T); N],
+        expected: &'static str,
+        to: &mut T,
+    ) {
+        let Some(field) = field else { return };
+        let Some(found) = text(field.node, what, self.0) else { return };
+        if let Some((_, meant)) = words.iter().find(|(word, _)| *word == found.text) {
+            *to = *meant;
             return;
-        };
-        config.log.format = format;
+        }
+        let nearest = nearest(&found.text, &words.map(|(word, _)| word));
+        let shown = shown(&found.text);
+        self.0.push(found.span, Fault::UnknownValue { what, found: shown, expected, nearest });
     }
 
     /// The keys of a map that may be left out.

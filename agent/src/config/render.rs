@@ -70,9 +70,14 @@ fn containerd_keys(Containerd { socket, namespace }: &Containerd) -> [Line; 2] {
     ]
 }
 
-fn policy_keys(Policy { dir, default, namespaces }: &Policy) -> [Line; 3] {
+fn policy_keys(Policy { dir, mode, default, namespaces }: &Policy) -> [Line; 4] {
     [
         ("dir", path(dir), "every *.yaml file in it is one profile"),
+        (
+            "mode",
+            mode.as_str().to_owned(),
+            "profiles: as each profile says; audit: every pod is only watched, whatever its profile says",
+        ),
         (
             "default",
             quoted(default),

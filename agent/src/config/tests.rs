@@ -38,7 +38,7 @@ node: node-7.example.com
 containerd: { socket: /run/k3s/containerd.sock, namespace: moby }
 cgroupRoot: /sys/fs/cgroup/unified
 bpffs: /run/bpf/weir
-policy: { dir: /srv/policy, default: build/node, namespaces: { ci: build/node, cd: deploy } }
+policy: { dir: /srv/policy, mode: audit, default: build/node, namespaces: { ci: build/node, cd: deploy } }
 select: { namespaces: [ci, cd], podLabels: { example.com/job: "yes", app: "" } }
 dns: { upstreams: [192.0.2.1, "[2001:db8::1]:5353", "2001:db8::2"], cacheEntries: 1 }
 hardBlocks: { metadata: false, dot: false }
@@ -69,6 +69,7 @@ fn every_key_is_read() {
         bpffs: "/run/bpf/weir".into(),
         policy: Policy {
             dir: "/srv/policy".into(),
+            mode: PolicyMode::Audit,
             default: "build/node".into(),
             namespaces: strings(&[("ci", "build/node"), ("cd", "deploy")]),
         },
@@ -137,6 +138,16 @@ fn unknown_keys_are_refused_with_a_suggestion() {
         "log: { format: jsn }",
         16,
         "`log.format`: unknown value `jsn`, expected `text` or `json`; did you mean `json`?",
+    );
+    refuse(
+        "policy: { mode: aduit }",
+        17,
+        "`policy.mode`: unknown value `aduit`, expected `profiles` or `audit`; did you mean `audit`?",
+    );
+    refuse(
+        "policy: { mode: block }",
+        17,
+        "`policy.mode`: unknown value `block`, expected `profiles` or `audit`",
     );
     refuse(
         "{ http: null, http: null }",
@@ -331,7 +342,7 @@ proptest! {
         path in "/[ -~äß\u{85}\u{a0}\u{feff}\u{7f}\n\t😀]{1,12}",
         upstreams in proptest::collection::btree_set(any::<(std::net::IpAddr, u16)>(), 0..3),
         numbers in (64u32..=1 << 20, 2u32..=256),
-        switches in any::<[bool; 7]>(),
+        switches in any::<[bool; 8]>(),
     ) {
         let path = PathBuf::from(path);
         prop_assume!(path.components().all(|part| !matches!(part, std::path::Component::ParentDir)));
@@ -350,6 +361,7 @@ proptest! {
         config.log.format = if switches[4] { LogFormat::Json } else { LogFormat::Text };
         config.http = config.http.filter(|_| switches[5]);
         config.gitlab.trust_annotations = switches[6];
+        config.policy.mode = if switches[7] { PolicyMode::Audit } else { PolicyMode::Profiles };
         let text = config.render();
         match Config::from_yaml("printed", &text) {
             Ok(again) => prop_assert_eq!(again, config),

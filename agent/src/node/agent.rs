@@ -12,6 +12,7 @@ use nix::unistd::geteuid;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
+    capabilities,
     enforce::{Enforcer, chain},
     error::NodeError,
     identities::{Identities, Told},
@@ -50,6 +51,7 @@ pub fn run(config: &Config) -> Result<(), NodeError> {
     if !geteuid().is_root() {
         return Err(NodeError::NotRoot);
     }
+    capabilities::complain();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("weir")

@@ -68,7 +68,7 @@ impl Policies {
         let read = Bundle::load(&config.policy, config.gitlab, None);
         let (bundle, standing) = match read {
             Ok(bundle) => (bundle, Standing::Good),
-            Err(error) => (Bundle::deny_all(), Standing::Bad(chain(&error))),
+            Err(error) => (Bundle::deny_all(config.policy.mode), Standing::Bad(chain(&error))),
         };
         let bundle = Arc::new(bundle);
         Self { bundle, standing, reading: Reading::None, share: Arc::default() }

@@ -45,6 +45,13 @@ impl<'a> Api<'a> {
         self.request(path, &["--request", "PUT", "--data-binary", &body.to_string()])
     }
 
+    /// Merges `body` into what is at `path`.
+    pub fn merge(&self, path: &str, body: &Value) -> Result<Value> {
+        let body = body.to_string();
+        let arguments = ["--request", "PATCH", "--data-binary", &body];
+        self.request_as("application/merge-patch+json", path, &arguments)
+    }
+
     /// Makes a pod and watches it.
     pub fn create_pod(&self, pod: &Value) -> Result<PodWatch> {
         let name = pod.pointer("/metadata/name").and_then(Value::as_str).context("no name")?;
@@ -59,9 +66,14 @@ impl<'a> Api<'a> {
         Ok(PodState::new(self.get(&pod.path())?))
     }
 
+    /// Has what is at `path` deleted.
+    pub fn delete(&self, path: &str) -> Result<()> {
+        self.request(path, &["--request", "DELETE"]).map(drop)
+    }
+
     /// Deletes a pod and waits until it is gone, which the kubelet says.
     pub fn delete_pod(&self, pod: &PodWatch, limit: Duration) -> Result<()> {
-        self.request(&pod.path(), &["--request", "DELETE"])?;
+        self.delete(&pod.path())?;
         pod.watch.until_deleted(limit)
     }
 
@@ -75,7 +87,12 @@ impl<'a> Api<'a> {
     }
 
     fn request(&self, path: &str, arguments: &[&str]) -> Result<Value> {
+        self.request_as("application/json", path, arguments)
+    }
+
+    fn request_as(&self, kind: &str, path: &str, arguments: &[&str]) -> Result<Value> {
         let mut curl = self.curl(path);
+        curl.args(["--header", &format!("Content-Type: {kind}")]);
         curl.arg("--fail-with-body").args(arguments);
         let output = exec::run(curl, REQUEST_LIMIT)?;
         ensure!(output.code == 0, "{arguments:?} at {path}: {}", output.describe());
@@ -86,7 +103,6 @@ impl<'a> Api<'a> {
         let mut curl = self.node.command("curl");
         curl.args(["--silent", "--show-error", "--cacert"]).arg(&self.authority);
         curl.args(["--header", &format!("Authorization: Bearer {ADMINISTRATOR}")]);
-        curl.args(["--header", "Content-Type: application/json"]);
         curl.arg(format!("https://{}:{PORT}{path}", vm::HOST));
         curl
     }

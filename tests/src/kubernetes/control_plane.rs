@@ -1,4 +1,5 @@
-//! The control plane: etcd and an API server, alone on the loopback of a namespace of their own.
+//! The control plane: etcd, an API server, the scheduler and the controller of `DaemonSet`s, alone on the loopback of a
+//! namespace of their own.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -6,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use tempfile::TempDir;
 
-use super::{ADMINISTRATOR, AUTHORITY, KUBELET, NODE, PORT, Programs, last_lines};
+use super::{ADMINISTRATOR, AUTHORITY, KUBELET, NODE, PORT, Programs, kubeconfig, last_lines};
 use crate::exec::{self, Running};
 use crate::lab::{Netns, own_prefix, sweep};
 use crate::vm;
@@ -19,11 +20,14 @@ use crate::vm;
 const READY_LIMIT: Duration = Duration::from_secs(90);
 
 const API_SERVER_LOG: &str = "kube-apiserver.log";
+/// What its own clients are told of it.
+const KUBECONFIG: &str = "administrator.json";
 
-/// Running etcd and API server; ended on drop.
+/// Everything that runs; ended on drop.
 #[derive(Debug)]
 pub struct ControlPlane {
     // Before the namespace: they run in it.
+    _clients: [Running; 2],
     _api_server: Running,
     _etcd: Running,
     netns: Netns,
@@ -31,7 +35,7 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts both and returns once the API server is ready.
+    /// Starts all of it and returns once the API server is ready.
     pub fn start(programs: &Programs) -> Result<Self> {
         sweep()?;
         let folder = tempfile::Builder::new().prefix(&own_prefix()?).tempdir()?;
@@ -39,16 +43,34 @@ impl ControlPlane {
         let files = Files::write(folder.path())?;
         let etcd = start_etcd(programs, &netns, folder.path())?;
         let api_server = start_api_server(programs, &netns, folder.path(), &files)?;
-        let plane = Self { _api_server: api_server, _etcd: etcd, netns, folder };
-        let ready = plane.wait();
-        ready.with_context(|| format!("the API server does not get ready:\n{}", plane.log()))?;
-        Ok(plane)
+        if let Err(error) = wait(&netns) {
+            let log = log_in(folder.path());
+            return Err(error.context(format!("the API server does not get ready:\n{log}")));
+        }
+        let clients = [
+            ("kube-controller-manager", ["--controllers=daemonset", "--port=0"]),
+            ("kube-scheduler", ["--port=0", "--v=1"]),
+        ];
+        let [controllers, scheduler] = clients
+            .map(|(name, options)| start_client(programs, &netns, folder.path(), name, &options));
+        let clients = [controllers?, scheduler?];
+        Ok(Self { _clients: clients, _api_server: api_server, _etcd: etcd, netns, folder })
+    }
+
+    /// `program` where the API server is reached, as its administrator: kubectl, or Helm.
+    #[must_use]
+    pub fn client(&self, program: &Command) -> Command {
+        let mut command = enter(&self.netns, program.get_program());
+        command.args(program.get_args()).env_clear();
+        command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("KUBECONFIG", self.folder().join(KUBECONFIG));
+        command
     }
 
     /// What the API server has logged last, for messages.
     #[must_use]
     pub fn log(&self) -> String {
-        last_lines(&fs::read_to_string(self.folder().join(API_SERVER_LOG)).unwrap_or_default())
+        log_in(self.folder())
     }
 
     /// A folder that goes with it: its own files, and what a guest is to find.
@@ -62,15 +84,20 @@ impl ControlPlane {
     pub const fn netns(&self) -> &Netns {
         &self.netns
     }
+}
 
-    fn wait(&self) -> Result<()> {
-        let mut curl = enter(&self.netns, "curl");
-        curl.args(["--silent", "--show-error", "--fail", "--insecure"]);
-        curl.args(["--retry", "1000", "--retry-delay", "1", "--retry-all-errors"]);
-        curl.args(["--header", &format!("Authorization: Bearer {ADMINISTRATOR}")]);
-        curl.arg(format!("https://127.0.0.1:{PORT}/readyz"));
-        exec::run(curl, READY_LIMIT)?.expect_code(0).map(drop)
-    }
+fn log_in(folder: &Path) -> String {
+    last_lines(&fs::read_to_string(folder.join(API_SERVER_LOG)).unwrap_or_default())
+}
+
+/// Waits until the API server is ready.
+fn wait(netns: &Netns) -> Result<()> {
+    let mut curl = enter(netns, "curl");
+    curl.args(["--silent", "--show-error", "--fail", "--insecure"]);
+    curl.args(["--retry", "1000", "--retry-delay", "1", "--retry-all-errors"]);
+    curl.args(["--header", &format!("Authorization: Bearer {ADMINISTRATOR}")]);
+    curl.arg(format!("https://127.0.0.1:{PORT}/readyz"));
+    exec::run(curl, READY_LIMIT)?.expect_code(0).map(drop)
 }
 
 /// Certificates and tokens of the API server.
@@ -109,6 +136,9 @@ impl Files {
              {KUBELET},system:node:{NODE},2,system:nodes\n"
         );
         fs::write(&files.tokens, tokens)?;
+        let authority = folder.join(AUTHORITY);
+        let config = kubeconfig("127.0.0.1", &authority, ADMINISTRATOR);
+        fs::write(folder.join(KUBECONFIG), config.to_string())?;
         Ok(files)
     }
 }
@@ -152,6 +182,21 @@ fn start_api_server(
     option("feature-gates", "EphemeralContainers=true");
     option("cert-dir", &folder.join("certificates").to_string_lossy());
     into_file(&mut server, folder, API_SERVER_LOG)
+}
+
+/// Starts one of those that make of the API server's objects others.
+fn start_client(
+    programs: &Programs,
+    netns: &Netns,
+    folder: &Path,
+    name: &str,
+    options: &[&str],
+) -> Result<Running> {
+    let mut client = enter(netns, programs.path(name));
+    client.arg(format!("--kubeconfig={}", folder.join(KUBECONFIG).display()));
+    client.arg(format!("--cert-dir={}", folder.join("certificates").display()));
+    client.args(["--bind-address=127.0.0.1", "--leader-elect=false"]).args(options);
+    into_file(&mut client, folder, &format!("{name}.log"))
 }
 
 /// Starts `command` with both outputs in a file of `folder`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{AUTHORITY, Api, KUBELET, NODE, PORT, Programs, last_lines};
+use super::{AUTHORITY, Api, KUBELET, NODE, Programs, kubeconfig, last_lines};
 use crate::exec::{self, Running};
 use crate::lab::addresses;
 use crate::node::Node;
@@ -32,7 +32,8 @@ impl Kubelet {
         let inside = node.path(FOLDER);
         fs::create_dir_all(&inside)?;
         fs::write(inside.join("config.json"), configuration().to_string())?;
-        fs::write(inside.join("server.json"), server(&folder.join(AUTHORITY)).to_string())?;
+        let server = kubeconfig(vm::HOST, &folder.join(AUTHORITY), KUBELET);
+        fs::write(inside.join("server.json"), server.to_string())?;
         let mut command = node.command("sh");
         command.args(["-c", &format!("exec \"$@\" > {LOG} 2>&1"), "sh"]);
         command.arg(programs.path("kubelet"));
@@ -85,20 +86,5 @@ fn configuration() -> Value {
         "imageGCHighThresholdPercent": 100,
         "makeIPTablesUtilChains": false,
         "readOnlyPort": 0,
-    })
-}
-
-/// Where the API server is, and who calls it.
-fn server(authority: &Path) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "lab", "cluster": {
-            "server": format!("https://{}:{PORT}", vm::HOST),
-            "certificate-authority": authority,
-        }}],
-        "users": [{"name": "kubelet", "user": {"token": KUBELET}}],
-        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "kubelet"}}],
-        "current-context": "lab",
     })
 }

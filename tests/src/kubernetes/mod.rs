@@ -1,4 +1,4 @@
-//! A real Kubernetes: etcd and an API server on this machine, a kubelet on a node of the lab in a virtual machine.
+//! A real Kubernetes: its control plane on this machine, a kubelet on a node of the lab in a virtual machine.
 //!
 //! A kubelet that gives each pod its cgroup needs controllers of cgroup version 2, which a machine may lack; the
 //! virtual machine has them. All that Go does is slow under emulation, so what can stay outside stays outside, on
@@ -9,6 +9,10 @@ mod control_plane;
 mod kubelet;
 mod pod;
 mod programs;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
 
 pub use self::api::{Api, PodWatch, Watch};
 pub use self::control_plane::ControlPlane;
@@ -28,6 +32,21 @@ const ADMINISTRATOR: &str = "lab-administrator";
 const KUBELET: &str = "lab-kubelet";
 /// The authority's certificate, in the folder that host and guest share.
 const AUTHORITY: &str = "authority.pem";
+
+/// Tells a client of Kubernetes where the API server is, and who calls it.
+fn kubeconfig(host: &str, authority: &Path, token: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "lab", "cluster": {
+            "server": format!("https://{host}:{PORT}"),
+            "certificate-authority": authority,
+        }}],
+        "users": [{"name": "caller", "user": {"token": token}}],
+        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "caller"}}],
+        "current-context": "lab",
+    })
+}
 
 /// The end of a log, for messages.
 fn last_lines(log: &str) -> String {

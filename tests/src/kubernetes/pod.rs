@@ -5,8 +5,6 @@ use std::fmt;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::NAMESPACE;
-
 /// The kinds of a pod's containers, each with a list of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -35,7 +33,9 @@ pub struct PodState {
 }
 
 impl PodState {
-    pub(super) const fn new(value: Value) -> Self {
+    /// From the API server's words.
+    #[must_use]
+    pub const fn new(value: Value) -> Self {
         Self { value }
     }
 
@@ -57,8 +57,9 @@ impl PodState {
 
     /// The folder of its logs on the node, where every kubelet has it.
     pub fn logs(&self) -> Result<String> {
-        let name = text(&self.value, "/metadata/name")?;
-        Ok(format!("/var/log/pods/{NAMESPACE}_{name}_{}", self.uid()?))
+        let [namespace, name] = ["namespace", "name"].map(|key| format!("/metadata/{key}"));
+        let (namespace, name) = (text(&self.value, &namespace)?, text(&self.value, &name)?);
+        Ok(format!("/var/log/pods/{namespace}_{name}_{}", self.uid()?))
     }
 
     /// What is told of a container.

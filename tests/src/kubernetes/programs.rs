@@ -25,6 +25,11 @@ const LIBRARY: (&str, &str) =
 const LIBRARIES: &str = "usr/share/gocode/src";
 /// Without the clients of clouds and of dockerd, which are half of the code.
 const TAGS: &str = "providerless,dockerless";
+/// What is built of it.
+const COMMANDS: [&str; 4] =
+    ["kubelet", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+/// Where they have their version.
+const VERSION: &str = "k8s.io/component-base/version.gitVersion";
 /// Most time for one call of the compiler.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 
@@ -39,7 +44,7 @@ impl Programs {
     pub fn find() -> Result<Option<Self>> {
         let cache = packages::cache()?;
         let programs = Self { folder: cache.join("kubernetes") };
-        if programs.folder.exists() {
+        if programs.are_all_there() {
             return Ok(Some(programs));
         }
         // A build that was broken off is gone on with; two at once would get in each other's way.
@@ -47,17 +52,23 @@ impl Programs {
         fs::create_dir_all(&work)?;
         let lock = File::create(cache.join("kubernetes-lock"))?;
         lock.lock().context("waiting for another build of Kubernetes")?;
-        if programs.folder.exists() {
+        if programs.are_all_there() {
             return Ok(Some(programs));
         }
         let Some(tree) = Tree::fetch(&work)? else { return Ok(None) };
         tree.build()?;
+        // Of an earlier version of this list.
+        fs::remove_dir_all(&programs.folder).ok();
         fs::rename(tree.results(), &programs.folder).context("keeping Kubernetes")?;
         fs::remove_dir_all(&work).context("removing the build of Kubernetes")?;
         Ok(Some(programs))
     }
 
-    /// The program `name`: `etcd`, `kube-apiserver` or `kubelet`.
+    fn are_all_there(&self) -> bool {
+        COMMANDS.iter().chain(&["etcd", "version"]).all(|name| self.path(name).exists())
+    }
+
+    /// The program `name`: `etcd`, or one that is built.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
@@ -91,9 +102,10 @@ impl Tree {
                 return Ok(None);
             }
         }
-        if archive.unpack_source("kubernetes", &unpacked.source())?.is_none() {
+        let Some(version) = archive.unpack_source("kubernetes", &unpacked.source())? else {
             return Ok(None);
-        }
+        };
+        fs::write(unpacked.version_file(), version)?;
         let vendored = unpacked.source().join("vendor").join(path);
         fs::remove_dir_all(&vendored).context("removing a vendored library")?;
         fs::rename(unpacked.folder.join("libraries").join(LIBRARIES).join(path), &vendored)?;
@@ -106,6 +118,10 @@ impl Tree {
         self.folder.join("src/k8s.io/kubernetes")
     }
 
+    fn version_file(&self) -> PathBuf {
+        self.folder.join("version")
+    }
+
     fn results(&self) -> PathBuf {
         self.folder.join("results")
     }
@@ -113,8 +129,9 @@ impl Tree {
     fn build(&self) -> Result<()> {
         fs::create_dir_all(self.results())?;
         fs::copy(self.folder.join("etcd/usr/bin/etcd"), self.results().join("etcd"))?;
+        fs::copy(self.version_file(), self.results().join("version"))?;
         self.generate()?;
-        for name in ["kubelet", "kube-apiserver"] {
+        for name in COMMANDS {
             self.go_build(&format!("./cmd/{name}"), &self.results().join(name))?;
         }
         Ok(())
@@ -159,8 +176,10 @@ impl Tree {
 
     fn go_build(&self, package: &str, program: &Path) -> Result<()> {
         let mut command = self.command(self.folder.join("compiler").join(GOROOT).join("bin/go"));
-        // What nobody debugs needs no debugging information.
-        command.args(["build", "-p", "2", "-tags", TAGS, "-ldflags", "-s -w", "-o"]);
+        let version = fs::read_to_string(self.version_file())?;
+        // What nobody debugs needs no debugging information. A chart asks the API server for its version.
+        let flags = format!("-s -w -X {VERSION}=v{version}");
+        command.args(["build", "-p", "2", "-tags", TAGS, "-ldflags", &flags, "-o"]);
         command.arg(program).arg(package);
         exec::run(command, BUILD_LIMIT)?.expect_code(0).map(drop)
     }

@@ -21,6 +21,7 @@ pub struct Image {
     reference: String,
     files: Vec<(PathBuf, String)>,
     command: Vec<String>,
+    entry_point: Option<String>,
 }
 
 impl Image {
@@ -29,7 +30,8 @@ impl Image {
     #[must_use]
     pub fn busybox(name: &str) -> Self {
         let reference = format!("registry.example.com/{name}:lab");
-        Self { reference, files: Vec::new(), command: vec!["/bin/sh".to_owned()] }
+        let command = vec!["/bin/sh".to_owned()];
+        Self { reference, files: Vec::new(), command, entry_point: None }
     }
 
     /// What the sandbox container of every pod runs.
@@ -49,6 +51,13 @@ impl Image {
     #[must_use]
     pub fn command(mut self, argv: &[&str]) -> Self {
         self.command = argv.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Sets the program of containers, whose arguments are the command or what they name instead.
+    #[must_use]
+    pub fn entry_point(mut self, program: &str) -> Self {
+        self.entry_point = Some(program.to_owned());
         self
     }
 
@@ -109,7 +118,12 @@ impl Image {
         json!({
             "architecture": architecture(),
             "os": "linux",
-            "config": {"Cmd": self.command, "Env": ["PATH=/bin"], "WorkingDir": "/"},
+            "config": {
+                "Entrypoint": self.entry_point.as_slice(),
+                "Cmd": self.command,
+                "Env": ["PATH=/bin"],
+                "WorkingDir": "/",
+            },
             "rootfs": {"type": "layers", "diff_ids": [layer]},
         })
     }
