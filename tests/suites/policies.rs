@@ -294,8 +294,7 @@ fn a_thousand_reloads_let_nothing_out_and_refuse_nothing_that_stays_allowed() ->
         }
         // Others come and go beside what stays; every third time it is the folder that is wrong.
         let (files, expected) = match round % 3 {
-            0 => (Vec::new(), "are in force"),
-            1 => (Vec::new(), "are in force"),
+            0 | 1 => (Vec::new(), "are in force"),
             _ => {
                 let (_, files, _) = faults.get(round / 3 % faults.len()).context("no fault")?;
                 (files.clone(), "the policies stay as they were")
