@@ -216,7 +216,7 @@ fn the_agent_accepts_what_the_chart_writes_for_it() -> Result<()> {
             .value(r#"config.events={"stdout":false,"file":"/var/log/weir/events.jsonl","fileKeep":1,"fileMebibytes":1}"#)
             .value(r#"config.events.otlp="https://collector.example.com:4317""#)
             .value(r#"config.jobPage.help="Ask in #builds.\nWith a link: yes""#)
-            .value(r#"config.kubernetes.enabled=false"#)
+            .value("config.kubernetes.enabled=false")
             .value(r#"config.limits={"entriesPerPod":1048576,"podSlots":2}"#)
             .value(r#"config.select={"namespaces":[],"podLabels":{"a.example.com/b":"yes","c":""}}"#)
             .value(r#"config.dns={"upstreams":["192.0.2.1","[2001:db8::1]:5353"],"cacheEntries":16777216}"#)

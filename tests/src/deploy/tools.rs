@@ -84,7 +84,8 @@ impl Tools {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.path(program));
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/nonexistent");
+        // A home in which nothing can be kept.
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/dev/null");
         command
     }
 }
