@@ -26,6 +26,8 @@ pub(crate) fn bench(only: Option<&str>) -> Result<bool> {
         "weir-initc",
         "--bins",
         "--example",
+        "bundle_bench",
+        "--example",
         "packet_bench",
         "--example",
         "resolver_bench",

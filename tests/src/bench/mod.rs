@@ -3,6 +3,7 @@
 //! One file per row group; each offers `pub(super) fn rows(&Ground) -> Result<Vec<Row>>` and is listed
 //! in `GROUPS`.
 
+mod bundle;
 mod connections;
 mod memory;
 mod node;
@@ -50,7 +51,8 @@ fn example(name: &str) -> Result<PathBuf> {
 type Group = (&'static str, fn(&Ground) -> Result<Vec<Row>>);
 
 /// The row groups, in the order of the table.
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
+    ("bundle", bundle::rows),
     ("packets", packets::rows),
     ("throughput", throughput::rows),
     ("connections", connections::rows),
