@@ -62,7 +62,7 @@ fn policy_records(agent: &Agent) -> Result<Vec<(Event, String)>> {
 fn readyz(node: &Node) -> Result<String> {
     let mut command = node.command("curl");
     command.args(["-sS", "-m", "5", "-w", " %{http_code}", "http://127.0.0.1:9411/readyz"]);
-    Ok(exec::run(command, LIMIT)?.expect_code(0)?.stdout)
+    Ok(exec::run(command, LIMIT)?.expect_code(0)?.stdout.trim_end().to_owned())
 }
 
 /// A job that connects to an allowed name again and again until it is told to end, and counts.
