@@ -73,15 +73,6 @@ fn the_printed_defaults_are_a_configuration() -> Result<()> {
 }
 
 #[test]
-fn a_profile_that_does_not_parse_stops_the_start() -> Result<()> {
-    let lab = Lab::new()?;
-    let node = Node::start(&lab, &Options::default())?;
-    let broken = Profile::deny_all().text().replace("mode: block", "mode: blok");
-    let output = refused(&node, &AgentSpec::default().namespace("ci", &broken), ":")?;
-    says(&output, &["ci.yaml:", "block"])
-}
-
-#[test]
 fn without_bpffs_the_agent_says_how_to_mount_it() -> Result<()> {
     let lab = Lab::new()?;
     let node = Node::start(&lab, &Options::default())?;

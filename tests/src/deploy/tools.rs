@@ -84,8 +84,8 @@ impl Tools {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.path(program));
-        // A home in which nothing can be kept.
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", "/dev/null");
+        // Their caches, and nothing of the caller's.
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.folder.join("home"));
         command
     }
 }
