@@ -110,7 +110,7 @@ fn a_job_reads_what_it_was_refused_and_how_to_ask_for_it() -> Result<()> {
         "8443/tcp",
         "curl (/bin/curl)",
         "default-deny",
-        "    - id: \"names\"",
+        "    - id: \"names-443-tcp\"",
         "Ask in #egress.\nA person reads it.\n",
     ] {
         ensure!(told.contains(wanted), "no {wanted:?} in\n{told}");
