@@ -28,8 +28,8 @@ const TAGS: &str = "providerless,dockerless";
 /// What is built of it.
 const COMMANDS: [&str; 4] =
     ["kubelet", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
-/// Where they have their version.
-const VERSION: &str = "k8s.io/component-base/version.gitVersion";
+/// Where they have their version: what they say of themselves, and what the API server tells.
+const VERSIONS: [&str; 2] = ["component-base/version", "client-go/pkg/version"];
 /// Most time for one call of the compiler.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 
@@ -177,8 +177,11 @@ impl Tree {
     fn go_build(&self, package: &str, program: &Path) -> Result<()> {
         let mut command = self.command(self.folder.join("compiler").join(GOROOT).join("bin/go"));
         let version = fs::read_to_string(self.version_file())?;
-        // What nobody debugs needs no debugging information. A chart asks the API server for its version.
-        let flags = format!("-s -w -X {VERSION}=v{version}");
+        // A chart asks for the version. What nobody debugs needs no debugging information.
+        let set = VERSIONS.map(|package| {
+            format!("-X k8s.io/kubernetes/vendor/k8s.io/{package}.gitVersion=v{version}")
+        });
+        let flags = format!("-s -w {}", set.join(" "));
         command.args(["build", "-p", "2", "-tags", TAGS, "-ldflags", &flags, "-o"]);
         command.arg(program).arg(package);
         exec::run(command, BUILD_LIMIT)?.expect_code(0).map(drop)
