@@ -126,6 +126,9 @@ fn guest(folder: &Path) -> Result<()> {
     let namespace =
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
     api.create("/api/v1/namespaces", &namespace)?;
+    // No pod is made before its account is there.
+    let accounts = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts");
+    api.watch(&accounts, "default")?.until(LIMIT, |_| true)?;
     let watch = lab.watch(lab.attacker.host())?;
     let stage = Stage { node: &node, images, api, watch };
     let played = stage
@@ -374,6 +377,7 @@ impl Stage<'_> {
             "metadata": {"name": name, "namespace": NAMESPACE},
             "spec": {
                 "nodeName": NODE,
+                "automountServiceAccountToken": false,
                 "hostNetwork": false,
                 "restartPolicy": restart,
                 "terminationGracePeriodSeconds": 1,

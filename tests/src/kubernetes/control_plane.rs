@@ -1,5 +1,5 @@
-//! The control plane: etcd, an API server, the scheduler and the controller of `DaemonSet`s, alone on the loopback of a
-//! namespace of their own.
+//! The control plane: etcd, an API server, the scheduler and the controllers of `DaemonSet`s and service accounts, alone
+//! on the loopback of a namespace of their own.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,7 +11,10 @@ use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use tempfile::TempDir;
 
-use super::{ADMINISTRATOR, AUTHORITY, KUBELET, NODE, PORT, Programs, kubeconfig, last_lines};
+use super::{
+    ADMINISTRATOR, AUTHORITY, KUBELET, NODE, PORT, Programs, SERVICE, SERVICES, kubeconfig,
+    last_lines,
+};
 use crate::exec::{self, Running};
 use crate::lab::{Netns, own_prefix, sweep};
 use crate::vm;
@@ -47,13 +50,14 @@ impl ControlPlane {
             let log = log_in(folder.path());
             return Err(error.context(format!("the API server does not get ready:\n{log}")));
         }
-        let clients = [
-            ("kube-controller-manager", ["--controllers=daemonset", "--port=0"]),
-            ("kube-scheduler", ["--port=0", "--v=1"]),
-        ];
-        let [controllers, scheduler] = clients
-            .map(|(name, options)| start_client(programs, &netns, folder.path(), name, &options));
-        let clients = [controllers?, scheduler?];
+        let key = format!("--service-account-private-key-file={}", files.key.display());
+        let authority = format!("--root-ca-file={}", folder.path().join(AUTHORITY).display());
+        let controllers =
+            ["--controllers=daemonset,serviceaccount,serviceaccount-token", &key, &authority];
+        let start =
+            |name, options: &[&str]| start_client(programs, &netns, folder.path(), name, options);
+        let clients =
+            [start("kube-controller-manager", &controllers)?, start("kube-scheduler", &[])?];
         Ok(Self { _clients: clients, _api_server: api_server, _etcd: etcd, netns, folder })
     }
 
@@ -118,7 +122,8 @@ impl Files {
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         let seen_by_guests: IpAddr = vm::HOST.parse()?;
-        for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), seen_by_guests] {
+        let seen_by_pods: IpAddr = SERVICE.parse()?;
+        for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), seen_by_guests, seen_by_pods] {
             parameters.subject_alt_names.push(SanType::IpAddress(address));
         }
         let key = KeyPair::generate()?;
@@ -173,12 +178,10 @@ fn start_api_server(
     option("token-auth-file", &files.tokens.to_string_lossy());
     option("authorization-mode", "Node,RBAC");
     option("enable-admission-plugins", "NodeRestriction");
-    // No controller makes the accounts that this plug-in would ask for.
-    option("disable-admission-plugins", "ServiceAccount");
     option("service-account-issuer", "https://kubernetes.default.svc");
     option("service-account-signing-key-file", &key);
     option("service-account-key-file", &certificate);
-    option("service-cluster-ip-range", "10.96.0.0/16");
+    option("service-cluster-ip-range", SERVICES);
     option("feature-gates", "EphemeralContainers=true");
     option("cert-dir", &folder.join("certificates").to_string_lossy());
     into_file(&mut server, folder, API_SERVER_LOG)
@@ -195,7 +198,7 @@ fn start_client(
     let mut client = enter(netns, programs.path(name));
     client.arg(format!("--kubeconfig={}", folder.join(KUBECONFIG).display()));
     client.arg(format!("--cert-dir={}", folder.join("certificates").display()));
-    client.args(["--bind-address=127.0.0.1", "--leader-elect=false"]).args(options);
+    client.args(["--bind-address=127.0.0.1", "--port=0", "--leader-elect=false"]).args(options);
     into_file(&mut client, folder, &format!("{name}.log"))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{AUTHORITY, Api, KUBELET, NODE, Programs, kubeconfig, last_lines};
+use super::{AUTHORITY, Api, KUBELET, NODE, PORT, Programs, SERVICE, kubeconfig, last_lines};
 use crate::exec::{self, Running};
 use crate::lab::addresses;
 use crate::node::Node;
@@ -50,6 +50,18 @@ impl Kubelet {
             Api::new(node, folder).watch("/api/v1/nodes", NODE)?.until(READY_LIMIT, is_ready);
         ready.with_context(|| format!("the node does not get ready:\n{}", Self::log(node)))?;
         Ok(kubelet)
+    }
+
+    /// Leads what a node's own processes send to the service of the API server there, as kube-proxy would.
+    pub fn lead_to_api_server(node: &Node) -> Result<()> {
+        let rules = format!(
+            "table ip services {{ chain output {{ type nat hook output priority -100; \
+             ip daddr {SERVICE} tcp dport 443 dnat to {}:{PORT}; }}; }}",
+            vm::HOST
+        );
+        let mut nft = node.command("nft");
+        nft.arg(rules);
+        exec::run(nft, READY_LIMIT)?.expect_code(0).map(drop)
     }
 
     /// What the node's kubelet has logged last, for messages.

@@ -27,6 +27,9 @@ pub const NAMESPACE: &str = "ci";
 
 /// Where the API server listens, on loopback of its namespace.
 const PORT: u16 = 6443;
+/// The addresses of services, and of them the one at which pods find the API server.
+const SERVICES: &str = "10.96.0.0/16";
+const SERVICE: &str = "10.96.0.1";
 /// The tokens of who may call: whoever administrates, and the kubelet as the node that it is.
 const ADMINISTRATOR: &str = "lab-administrator";
 const KUBELET: &str = "lab-kubelet";

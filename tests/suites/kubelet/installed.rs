@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use weir_tests::agent::Agent;
 use weir_tests::deploy::{self, CAPABILITIES, Tools};
 use weir_tests::exec;
-use weir_tests::kubernetes::{ControlPlane, Kind, NODE, PodState, Watch};
+use weir_tests::kubernetes::{ControlPlane, Kind, Kubelet, NODE, PodState, Watch};
 use weir_tests::node::Image;
 use weir_tests::weir;
 
@@ -95,6 +95,7 @@ impl Stage<'_> {
         let mut share = self.node.command("mount");
         share.args(["--make-rshared", "/"]);
         exec::run(share, LIMIT)?.expect_code(0)?;
+        Kubelet::lead_to_api_server(self.node)?;
         let labels = json!({"metadata": {"labels": {LABEL: NAME}}});
         self.api.merge(&format!("/api/v1/nodes/{NODE}"), &labels)?;
         self.daemon_set()?
@@ -121,13 +122,23 @@ impl Stage<'_> {
     /// The pod of this act stays, and goes on trying.
     fn job_of_chart(&self) -> Result<()> {
         let script = format!("{ATTEMPT}; while :; do /bin/flood $0 $1 1; sleep 1; done");
-        let pod = self.pod("charted", "Always", Some("100s"), &shell(&script));
+        let mut pod = self.pod("charted", "Always", Some("100s"), &shell(&script));
+        let owner = json!([{
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "name": "nightly",
+            "uid": "5e9ac2f0-0000-4000-8000-000000000000",
+            "controller": true,
+        }]);
+        let metadata = pod.get_mut("metadata").and_then(Value::as_object_mut);
+        metadata.context("a pod without metadata")?.insert("ownerReferences".to_owned(), owner);
         let pod = self.api.create_pod(&pod)?;
         let running = pod.until(LIMIT, |pod| pod.runs(Kind::Ordinary, JOB))?;
         self.enforced(&running)?;
         in_order(&running)?;
         ensure!(running.container(Kind::Init, BARRIER)?.exit_code()? == 0, "{running}");
-        Ok(())
+        // Which the API server alone knows: the agent may ask it for pods.
+        self.agent_says(r#""owner":{"kind":"Job","name":"nightly"}"#)
     }
 
     fn other_profiles(&self) -> Result<()> {
