@@ -74,6 +74,23 @@ pub fn job(
     is_a_runners.then_some(GitlabInfo { untrusted, ..told })
 }
 
+/// Whether a GitLab Runner made the pod, as far as that can be told: it bears a name of the runner's, which a job that
+/// may overwrite what stands there can empty of sense and not take away.
+#[must_use]
+pub fn is_runners(
+    labels: &BTreeMap<String, String>,
+    annotations: &BTreeMap<String, String>,
+) -> bool {
+    let mut names = labels.keys().chain(annotations.keys());
+    names.any(|name| name.split_once('/').is_some_and(|(prefix, _)| is_runners_prefix(prefix)))
+}
+
+/// Whether names with this prefix are the runner's own.
+pub(crate) fn is_runners_prefix(prefix: &str) -> bool {
+    const OWN: &str = "runner.gitlab.com";
+    prefix.strip_suffix(OWN).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+}
+
 /// The names of those fields that the job could have set.
 fn untrusted(told: &GitlabInfo, has_label: bool, worth: Annotations) -> Vec<Cow<'static, str>> {
     let is_claim = worth == Annotations::Untrusted;

@@ -48,7 +48,7 @@ impl Traits {
     #[must_use]
     pub fn of(sandbox: &Sandbox, trust: config::Gitlab) -> Self {
         let job = gitlab::job(&sandbox.labels, &sandbox.annotations, trust.into());
-        let is_gitlabs = job.is_some();
+        let is_gitlabs = gitlab::is_runners(&sandbox.labels, &sandbox.annotations);
         let gitlab = job.map(|job| {
             let sure = |name: &str| job.untrusted.iter().all(|untrusted| untrusted != name);
             GitlabTraits {

@@ -52,6 +52,21 @@ fn labels_of_a_pod_without_a_gitlab_job_are_its_own() {
 }
 
 #[test]
+fn a_job_that_empties_what_its_runner_wrote_wins_no_trust() {
+    let labels = [
+        ("team", "payments"),
+        ("app.kubernetes.io/component", "runner"),
+        ("actions.github.com/scale-set-name", "set"),
+    ];
+    // As old runners write them, overwritten by the job.
+    let emptied = [("job.runner.gitlab.com/id", "x"), ("project.runner.gitlab.com/id", "")];
+    let traits = Traits::of(&sandbox(&labels, &emptied), NONE);
+    assert_eq!((traits.labels.len(), traits.github), (0, GithubTraits::default()));
+    let strangers = [("job.runner.gitlab.com.example.com/id", "1"), ("xrunner.gitlab.com/id", "1")];
+    assert_eq!(Traits::of(&sandbox(&labels, &strangers), NONE).labels.len(), 3);
+}
+
+#[test]
 fn a_pod_of_both_platforms_is_gitlabs() {
     let github = [
         ("app.kubernetes.io/component", "runner"),

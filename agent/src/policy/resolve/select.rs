@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::unique::Unique;
+use crate::identity::gitlab::is_runners_prefix;
 use crate::policy::glob::{Case, Glob, GlobError};
 use crate::policy::problem::{Problem, Problems};
 use crate::policy::raw::{RawCondition, RawSelect};
 use crate::policy::selector::{Condition, Fact, Selector};
 use crate::yaml::{Span, Text, shown};
-
-/// Labels below this name are the runner's own; what they tell is asked for by `gitlab`, as far as no job can set it.
-const RUNNERS: &str = "runner.gitlab.com";
 
 /// Compiles the conditions.
 pub(super) fn selector(raw: &RawSelect<'_>, problems: &mut Problems) -> Selector {
@@ -80,7 +78,8 @@ fn labels(
     let mut labels = BTreeMap::new();
     for (name, value) in pairs {
         let prefix = name.text.split_once('/').map_or("", |(prefix, _)| prefix);
-        if prefix == RUNNERS || prefix.ends_with(&format!(".{RUNNERS}")) {
+        // What they tell is asked for by `gitlab`, as far as no job can set it.
+        if is_runners_prefix(prefix) {
             problems.push(name.span, Problem::RunnersLabel(shown(&name.text)));
         }
         labels.insert(name.text.to_string(), value.text.to_string());
