@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -66,6 +66,21 @@ struct Branch {
 struct BranchAccount {
     written: AtomicU64,
     failed: AtomicU64,
+    /// Somebody has waited for room in vain since the place last took something.
+    is_stuck: AtomicBool,
+}
+
+impl Branch {
+    /// Puts a line in; waits for room until then, but not where others have waited in vain: a place that hangs must
+    /// not hold up each pod's start and end.
+    fn push(&self, share: &Arc<Share>, line: Line, until: Option<Instant>) -> bool {
+        let until = until.filter(|_| !self.account.is_stuck.load(Ordering::Relaxed));
+        let has_room = self.queue.push(share, line, until);
+        if !has_room && until.is_some() {
+            self.account.is_stuck.store(true, Ordering::Relaxed);
+        }
+        has_room
+    }
 }
 
 /// How the writing went.
@@ -144,7 +159,7 @@ impl Sink {
         let line: Line = one_line(&text).into();
         let mut has_room = true;
         for branch in &self.branches {
-            has_room &= branch.queue.push(share, Arc::clone(&line), until);
+            has_room &= branch.push(share, Arc::clone(&line), until);
         }
         if !has_room {
             self.overflowed.fetch_add(1, Ordering::Relaxed);
@@ -239,6 +254,9 @@ fn write_all(
         let failed = taken.as_ref().map_or_else(|refused| refused.records, |()| 0);
         account.written.fetch_add(all.saturating_sub(failed), Ordering::Relaxed);
         account.failed.fetch_add(failed, Ordering::Relaxed);
+        if failed < all {
+            account.is_stuck.store(false, Ordering::Relaxed);
+        }
         if let Err(Refused { error, .. }) = taken
             && first_error.is_none()
         {

@@ -1,9 +1,6 @@
 //! The policies in force on the node, and how others take their place.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use super::{
     agent::Agent,
@@ -22,9 +19,6 @@ use crate::{
     identity::Traits,
     policy::RuleIndex,
 };
-
-/// How long the record of a reading waits for room among the others.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The policies in force.
 #[derive(Debug)]
@@ -186,8 +180,7 @@ impl Agent {
             Record::new(Kind::Policy, SystemTime::now(), self.enforcer.node.clone(), policy);
         record.count = 1;
         record.error = error;
-        let until = Some(Instant::now() + PATIENCE);
-        // A record that finds no room is counted by the sink.
-        let _told = self.enforcer.sink.write(&self.policies.share, &record, until);
+        // Not waited for: this is the loop that all pods wait for. One that finds no room is counted by the sink.
+        let _told = self.enforcer.sink.write(&self.policies.share, &record, None);
     }
 }

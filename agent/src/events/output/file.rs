@@ -76,7 +76,7 @@ impl RotatingFile {
         Ok(())
     }
 
-    /// Numbers all files anew and begins another. If that fails the old one goes on.
+    /// Numbers all files anew and begins another. If that fails the next record tries again.
     fn rotate(&mut self, keep: u32) -> io::Result<()> {
         let numbered = |number: u32| {
             let mut path = self.path.clone().into_os_string();

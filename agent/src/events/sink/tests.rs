@@ -85,3 +85,21 @@ fn a_place_that_hangs_keeps_nothing_from_the_others() {
     drop(sink.finish());
     assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), offered);
 }
+
+#[test]
+fn who_waits_in_vain_for_a_place_that_hangs_is_the_last_to_wait() {
+    let mut sink = Sink::none();
+    sink.add("stuck", Stuck).unwrap();
+    let share = Arc::default();
+    while sink.write(&share, &record(), None) {}
+    let wait = Duration::from_millis(50);
+    let begun = Instant::now();
+    assert!(!sink.write(&share, &record(), Some(begun + wait)));
+    assert!(begun.elapsed() >= wait);
+    let begun = Instant::now();
+    for _ in 0..10 {
+        assert!(!sink.write(&share, &record(), Some(begun + wait * 100)));
+    }
+    assert!(begun.elapsed() < wait * 100);
+    drop(sink.finish());
+}

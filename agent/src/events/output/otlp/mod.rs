@@ -148,6 +148,13 @@ impl Output for Otlp {
             records,
             error: io::Error::other(error.to_string()),
         };
+        if self.troubled && is_ending() {
+            // One more time-out for each batch that waits would be minutes.
+            return Err(refused(
+                count,
+                &"given up: the collector took nothing, and the agent ends",
+            ));
+        }
         let mut pause = FIRST_PAUSE;
         loop {
             match self.export(request.clone()) {

@@ -141,6 +141,9 @@ fn a_collector_that_is_not_there_is_waited_for_until_the_agent_ends() {
     };
     let refused = otlp.take(&[line("{}\n"), line("{}\n")], &is_ending).unwrap_err();
     assert_eq!((refused.records, looks.get()), (2, 5));
+    // What waited behind it is given up without another attempt.
+    let refused = otlp.take(&[line("{}\n")], &|| true).unwrap_err();
+    assert!(refused.error.to_string().starts_with("given up"), "{}", refused.error);
 }
 
 #[test]
