@@ -53,6 +53,8 @@ pub enum PodChange {
     Told(String, PodFacts),
     /// It is gone.
     Gone(String),
+    /// What was told before counts no more: all that is there is told anew, and what went away meanwhile is not.
+    Anew,
 }
 
 impl Access {
@@ -73,7 +75,7 @@ async fn kubeconfig(path: &Path) -> Result<Config, AccessError> {
 }
 
 /// Follows the pods that are bound to the node, for as long as the receiver lives. Whatever breaks is begun anew, after
-/// longer and longer pauses, and counted in `breaks`. A pod that went away while nobody watched is not told as gone.
+/// longer and longer pauses, and counted in `breaks`.
 ///
 /// # Errors
 ///
@@ -129,7 +131,8 @@ fn change(event: watcher::Event<PartialObjectMeta<Pod>>) -> Option<PodChange> {
             PodFacts::read(pod.metadata).map(|(uid, facts)| PodChange::Told(uid, facts))
         }
         watcher::Event::Delete(pod) => pod.metadata.uid.map(PodChange::Gone),
-        watcher::Event::Init | watcher::Event::InitDone => None,
+        watcher::Event::Init => Some(PodChange::Anew),
+        watcher::Event::InitDone => None,
     }
 }
 

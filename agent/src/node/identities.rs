@@ -110,6 +110,7 @@ impl Agent {
             PodChange::Gone(uid) => {
                 self.identities.known.remove(&uid);
             }
+            PodChange::Anew => self.identities.known.clear(),
         }
     }
 

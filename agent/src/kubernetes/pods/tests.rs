@@ -142,9 +142,17 @@ async fn told(server: &Server, expected: &[(&str, &str)]) -> u64 {
     let breaks = Arc::<AtomicU64>::default();
     let access = Access::Kubeconfig(kubeconfig.path().to_owned());
     let mut changes = follow(&access, "ci-7", Arc::clone(&breaks)).await.unwrap();
+    let mut listings = 0;
     for (uid, label) in expected {
-        let change = timeout(LIMIT, changes.recv()).await.expect(uid).expect("the watch ended");
+        let change = loop {
+            let next = timeout(LIMIT, changes.recv()).await.expect(uid).expect("the watch ended");
+            if next != PodChange::Anew {
+                break next;
+            }
+            listings += 1;
+        };
         match change {
+            PodChange::Anew => unreachable!("passed over above"),
             PodChange::Told(told, facts) => {
                 assert_eq!((told.as_str(), facts.labels["team"].as_str()), (*uid, *label));
                 let owner = facts.owner.unwrap();
@@ -153,6 +161,7 @@ async fn told(server: &Server, expected: &[(&str, &str)]) -> u64 {
             PodChange::Gone(told) => assert_eq!((told.as_str(), "gone"), (*uid, *label)),
         }
     }
+    assert!(listings > 0, "what was told before is never forgotten");
     breaks.load(Ordering::Relaxed)
 }
 
