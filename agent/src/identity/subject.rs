@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{github, gitlab};
+use super::{
+    github,
+    gitlab::{self, Annotations},
+};
 use crate::{
     config,
     containerd::Sandbox,
@@ -42,14 +45,18 @@ pub const fn is_plain(info: &SubjectInfo) -> bool {
 }
 
 /// Adds what the API server says of the pod.
-pub fn complete(info: &mut SubjectInfo, facts: &PodFacts, trust: config::Gitlab) {
+pub fn complete(info: &mut SubjectInfo, facts: &PodFacts) {
     if !is_plain(info) {
         return;
     }
-    // What is written on a pod that runs may be the work of whoever runs in it: a claim at best.
-    let worth = config::Gitlab { trust_annotations: false, ..trust };
-    info.gitlab = gitlab::job(&facts.labels, &facts.annotations, worth.into());
-    info.github = github::runner(&facts.labels);
+    // What is written on a pod that runs may be the work of whoever runs in it: a claim at best, labels included.
+    info.gitlab = gitlab::job(&facts.labels, &facts.annotations, Annotations::Untrusted);
+    if let Some(job) = &mut info.gitlab
+        && job.project_id.is_some()
+        && !job.untrusted.iter().any(|name| name == "project_id")
+    {
+        job.untrusted.push("project_id".into());
+    }
     let is_plain = is_plain(info);
     let Some(pod) = &mut info.pod else { return };
     pod.labels = if is_plain { told(&facts.labels) } else { BTreeMap::new() };

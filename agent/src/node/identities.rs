@@ -100,7 +100,7 @@ impl Agent {
             PodChange::Told(uid, facts) => {
                 for known in self.pods.values().filter(|known| known.sandbox.pod.uid == uid) {
                     if let Some(enforced) = enforced(known) {
-                        self.complete(enforced, &facts);
+                        complete(enforced, &facts);
                     }
                 }
                 if self.identities.known.len() < PODS || self.identities.known.contains_key(&uid) {
@@ -117,7 +117,7 @@ impl Agent {
     /// Completes the records of a pod that is enforced now by what is known of it, or soon will be.
     pub(super) fn identify(&self, enforced: &Arc<Enforced>) {
         if let Some(facts) = self.identities.known.get(&enforced.sandbox.pod.uid) {
-            self.complete(enforced, facts);
+            complete(enforced, facts);
         } else if enforced.pod.recorder().awaits_subject() {
             let enforced = Arc::downgrade(enforced);
             tokio::spawn(async move {
@@ -132,15 +132,14 @@ impl Agent {
             });
         }
     }
+}
 
-    fn complete(&self, enforced: &Arc<Enforced>, facts: &PodFacts) {
-        let (enforced, facts) = (Arc::clone(enforced), facts.clone());
-        let trust = self.config.gitlab;
-        tokio::task::spawn_blocking(move || {
-            let recorder = enforced.pod.recorder();
-            recorder.complete_subject(|info| subject::complete(info, &facts, trust));
-        });
-    }
+fn complete(enforced: &Arc<Enforced>, facts: &PodFacts) {
+    let (enforced, facts) = (Arc::clone(enforced), facts.clone());
+    tokio::task::spawn_blocking(move || {
+        let recorder = enforced.pod.recorder();
+        recorder.complete_subject(|info| subject::complete(info, &facts));
+    });
 }
 
 const fn enforced(known: &Known) -> Option<&Arc<Enforced>> {
