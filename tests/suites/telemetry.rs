@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use weir_tests::agent::{Agent, AgentSpec};
@@ -99,9 +100,16 @@ fn metrics_say_what_happened_and_name_nobody() -> Result<()> {
     is("weir_bundle_profiles", 3.0)?;
     is("weir_bundle_errors_total", 0.0)?;
     ensure!(sample(&now, "weir_bundle_loaded_timestamp_seconds")? > 1.7e9, "{now:#?}");
-    let records = fs::read_to_string(jobs.node.path(AgentSpec::EVENTS))?.lines().count();
-    let written = sample(&now, "weir_records_written_total{output=\"file\"}")?;
-    ensure!(format!("{written}") == records.to_string(), "{written} of {records}");
+    // The last record may still be on its way.
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let records = fs::read_to_string(jobs.node.path(AgentSpec::EVENTS))?.lines().count();
+        let written = sample(&scrape(&jobs.node)?, "weir_records_written_total{output=\"file\"}")?;
+        if records > 0 && format!("{written}") == records.to_string() {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "{written} of {records}");
+    }
     for word in [FILES, MIRROR, "held", "watched", "example"] {
         let found = now.keys().find(|name| name.contains(word));
         ensure!(found.is_none(), "{found:?} names {word}");
