@@ -286,6 +286,49 @@ fn without_usable_policies_everything_is_denied_until_there_are_some() -> Result
     agent.stop().map(drop)
 }
 
+#[test]
+fn an_agent_beside_a_broken_folder_goes_on_with_what_the_last_one_had() -> Result<()> {
+    let jobs = Jobs::new()?;
+    let agent = Jobs::allowing(&[FILES]).start(&jobs.node)?;
+    let bundle = last_record(&agent, str::is_empty)?.text("/policy/bundle").to_owned();
+    let pod = jobs.pod(PodSpec::new("stays"))?;
+    let build = pod.start(jobs.sleeper())?;
+    ensure!(fetch(&build, FILES)? == 0, "not reached at first");
+    agent.kill()?;
+    let folder = Folder(&jobs.node);
+    folder.put("bad.yaml", "kind: Pod")?;
+
+    let agent = Agent::spawn(&jobs.node)?;
+    let line = agent.wait_for("those of the agent before stay in force")?;
+    ensure!(line.contains("bad.yaml:1:1") && line.contains(&bundle), "{line}");
+    agent.wait_for("enforced sandbox")?;
+    let event = last_record(&agent, |error| error.contains("bad.yaml:1:1"))?;
+    ensure!(event.text("/policy/bundle") == bundle, "{event}");
+    ensure!(readyz(&jobs.node)?.ends_with(" 200"), "{}", readyz(&jobs.node)?);
+    let watch = jobs.watch_attacker()?;
+    let later = jobs.pod(PodSpec::new("later"))?;
+    let later = later.start(jobs.sleeper())?;
+    for job in [&build, &later] {
+        ensure!(fetch(job, FILES)? == 0, "what was allowed is no longer");
+        ensure!(fetch(job, MIRROR)? == 4, "what was never allowed is");
+    }
+    silent(&watch)?;
+
+    folder.remove("bad.yaml")?;
+    agent.wait_for("are in force")?;
+    folder.put("ci.yaml", &profile("lab/ci", &[MIRROR], ""))?;
+    agent.wait_for("are in force")?;
+    // The one after it has the newest, not the oldest.
+    agent.stop()?;
+    folder.put("bad.yaml", "kind: Pod")?;
+    let agent = Agent::spawn(&jobs.node)?;
+    agent.wait_for("those of the agent before stay in force")?;
+    agent.wait_for_many("enforced sandbox", 2, LIMIT)?;
+    ensure!(fetch(&later, MIRROR)? == 0, "the newest are not in force");
+    ensure!(fetch(&later, FILES)? == 4, "older ones are in force");
+    agent.stop().map(drop)
+}
+
 /// Reloads under traffic.
 const RELOADS: usize = 1000;
 

@@ -8,7 +8,7 @@ use super::BundleError;
 /// Profiles that one folder may hold.
 pub(super) const PROFILES: usize = 1024;
 /// The link that Kubernetes replaces when a `ConfigMap` changes.
-const VERSION: &str = "..data";
+pub(super) const VERSION: &str = "..data";
 
 /// The files of a folder that are profiles, sorted: `*.yaml`, unless hidden.
 ///

@@ -16,6 +16,7 @@ mod choice;
 mod error;
 mod folder;
 mod include;
+mod kept;
 #[cfg(test)]
 mod tests;
 pub mod watch;
@@ -24,6 +25,7 @@ pub use check::check;
 use choice::{By, Candidate};
 pub use choice::{Choice, Weighed};
 pub use error::BundleError;
+pub use kept::Kept;
 
 /// All profiles, and who gets which.
 #[derive(Clone, Debug)]
@@ -58,14 +60,43 @@ impl Bundle {
         trust: config::Gitlab,
         older: Option<&Self>,
     ) -> Result<Self, BundleError> {
+        Self::of(&read_all(policy, older)?, policy, trust, older)
+    }
+
+    /// As [`Self::load`], and keeps what the files say. That they cannot be kept is a warning in the log.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::load`]; what was kept before stays then.
+    pub fn load_and_keep(
+        policy: &config::Policy,
+        trust: config::Gitlab,
+        older: Option<&Self>,
+        kept: &Kept,
+    ) -> Result<Self, BundleError> {
         let files = read_all(policy, older)?;
-        check_selectors(&files, trust)?;
+        let bundle = Self::of(&files, policy, trust, older)?;
+        let sources = files.values().map(|file| (file.path.as_path(), &file.source));
+        if let Err(error) = kept.replace(sources) {
+            let folder = kept.folder().display();
+            tracing::warn!(%folder, %error, "the policies are not kept for the next agent");
+        }
+        Ok(bundle)
+    }
+
+    fn of(
+        files: &BTreeMap<String, Read>,
+        policy: &config::Policy,
+        trust: config::Gitlab,
+        older: Option<&Self>,
+    ) -> Result<Self, BundleError> {
+        check_selectors(files, trust)?;
         let joined: HashMap<_, _> = older
             .iter()
             .flat_map(|older| older.profiles.values())
             .map(|profile| (profile.digest(), profile))
             .collect();
-        let mut profiles = include::join_all(&files, &joined)?;
+        let mut profiles = include::join_all(files, &joined)?;
         profiles.insert(DENY_ALL.to_owned(), Arc::new(Profile::deny_all()));
         in_mode(&mut profiles, policy.mode);
         let named = |key: &dyn Fn() -> String, name: &str| {
@@ -81,14 +112,14 @@ impl Bundle {
             let key = || format!("`policy.namespaces.{namespace}`");
             chosen.push((By::Configuration(namespace.clone()), named(&key, name)?));
         }
-        for (name, file) in &files {
+        for (name, file) in files {
             if let Some(selector) = file.document.select() {
                 chosen.push((By::Selector(selector.clone()), name.clone()));
             }
         }
         let documents = files
-            .into_values()
-            .map(|file| (file.source.digest().to_owned(), file.document))
+            .values()
+            .map(|file| (file.source.digest().to_owned(), file.document.clone()))
             .collect();
         Ok(Self::new(&profiles, &default, chosen, documents))
     }

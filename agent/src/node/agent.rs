@@ -159,7 +159,7 @@ impl Agent {
         let (done, finished) = mpsc::unbounded_channel();
         let mut agent = Self {
             config: config.clone(),
-            policies: Policies::read(config),
+            policies: Policies::read(config, &state),
             enforcer: Arc::new(enforcer),
             pods: Pods::new(),
             passed_over: BTreeMap::new(),

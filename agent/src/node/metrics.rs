@@ -83,6 +83,12 @@ impl Work {
         self.bundle.store(Arc::new(BundleState { good: false, ..state }));
     }
 
+    /// Those of an earlier agent stay in force, in the place of what cannot be used.
+    pub(super) fn policies_kept(&self, profiles: usize, loaded: Option<SystemTime>) {
+        self.bundle_errors.fetch_add(1, Ordering::Relaxed);
+        self.bundle.store(Arc::new(BundleState { loaded, good: false, profiles }));
+    }
+
     pub(super) fn policies_taken(&self, profiles: usize) {
         let loaded = Some(SystemTime::now());
         self.bundle.store(Arc::new(BundleState { loaded, good: true, profiles }));

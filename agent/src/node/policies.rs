@@ -1,6 +1,6 @@
 //! The policies in force on the node, and how others take their place.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{path::Path, sync::Arc, time::SystemTime};
 
 use super::{
     agent::Agent,
@@ -9,8 +9,8 @@ use super::{
     reconcile::Done,
 };
 use crate::{
-    bundle::{Bundle, BundleError, Choice},
-    config::Config,
+    bundle::{Bundle, BundleError, Choice, Kept},
+    config::{self, Config},
     containerd::Sandbox,
     events::{
         queue::Share,
@@ -26,6 +26,8 @@ pub(super) struct Policies {
     bundle: Arc<Bundle>,
     standing: Standing,
     reading: Reading,
+    /// For the agent after this one.
+    kept: Kept,
     /// What waits of the records about policies to be written.
     share: Arc<Share>,
 }
@@ -35,8 +37,10 @@ pub(super) struct Policies {
 enum Standing {
     /// They are what is there.
     Good,
-    /// What is there cannot be used, and why.
+    /// What is there cannot be used, and why; those from before stay.
     Bad(String),
+    /// As above, and there were none before: everything is denied.
+    Missing(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,20 +61,40 @@ pub(super) enum Cause {
 }
 
 impl Policies {
-    /// Those of a folder; where they cannot be used, none, and everything is denied.
-    pub(super) fn read(config: &Config) -> Self {
-        let read = Bundle::load(&config.policy, config.gitlab, None);
-        let (bundle, standing) = match read {
-            Ok(bundle) => (bundle, Standing::Good),
-            Err(error) => (Bundle::deny_all(config.policy.mode), Standing::Bad(chain(&error))),
-        };
+    /// Those of a folder; where they cannot be used, those that the agent before used last, which `state` holds; where
+    /// there are none, everything is denied.
+    pub(super) fn read(config: &Config, state: &Path) -> Self {
+        let kept = Kept::new(state.join("policy"));
+        let (bundle, standing) =
+            match Bundle::load_and_keep(&config.policy, config.gitlab, None, &kept) {
+                Ok(bundle) => (bundle, Standing::Good),
+                Err(error) => match last_good(config, &kept) {
+                    Some(bundle) => (bundle, Standing::Bad(chain(&error))),
+                    None => {
+                        let none = Bundle::deny_all(config.policy.mode);
+                        (none, Standing::Missing(chain(&error)))
+                    }
+                },
+            };
         let bundle = Arc::new(bundle);
-        Self { bundle, standing, reading: Reading::None, share: Arc::default() }
+        Self { bundle, standing, reading: Reading::None, kept, share: Arc::default() }
     }
 
     pub(super) fn choose(&self, sandbox: &Sandbox, config: &Config) -> Choice {
         self.bundle.choose(&Traits::of(sandbox, config.gitlab))
     }
+}
+
+/// The policies that an earlier agent used last.
+fn last_good(config: &Config, kept: &Kept) -> Option<Bundle> {
+    kept.since()?;
+    let dir = kept.folder().to_owned();
+    let policy = config::Policy { dir, ..config.policy.clone() };
+    Bundle::load(&policy, config.gitlab, None)
+        .inspect_err(|error| {
+            tracing::warn!(error = %chain(error), "the policies that were kept cannot be used");
+        })
+        .ok()
 }
 
 impl Agent {
@@ -79,9 +103,20 @@ impl Agent {
         match self.policies.standing.clone() {
             Standing::Good => self.accepted("the policies were read"),
             Standing::Bad(fault) => {
+                let bundle = self.policies.bundle.digest();
+                tracing::error!(
+                    bundle,
+                    error = %fault,
+                    "the policies cannot be used: those of the agent before stay in force"
+                );
+                let profiles = self.policies.bundle.profiles().count();
+                self.work.policies_kept(profiles, self.policies.kept.since());
+                self.ready.policies.holds();
+                self.tell_policies(Some(fault));
+            }
+            Standing::Missing(fault) => {
                 tracing::error!(error = %fault, "the policies cannot be used: everything is denied");
-                self.work.policies_refused();
-                self.ready.policies.fails(format!("everything is denied: {fault}"));
+                self.policies_missing(&fault);
                 self.tell_policies(Some(fault));
             }
         }
@@ -98,9 +133,9 @@ impl Agent {
             }
         };
         let (config, done) = (self.config.clone(), self.done.clone());
-        let older = Arc::clone(&self.policies.bundle);
+        let (older, kept) = (Arc::clone(&self.policies.bundle), self.policies.kept.clone());
         tokio::task::spawn_blocking(move || {
-            let read = Bundle::load(&config.policy, config.gitlab, Some(&older));
+            let read = Bundle::load_and_keep(&config.policy, config.gitlab, Some(&older), &kept);
             // The receiver is gone only when the agent ends.
             let _ended = done.send(Done::Policies(cause, Box::new(read)));
         });
@@ -112,11 +147,18 @@ impl Agent {
         match read {
             Ok(bundle) => self.take_policies(cause, bundle),
             Err(error) => {
-                self.work.policies_refused();
-                let bad = Standing::Bad(chain(&error));
+                let fault = chain(&error);
+                let bad = match self.policies.standing {
+                    Standing::Good | Standing::Bad(_) => Standing::Bad(fault.clone()),
+                    Standing::Missing(_) => Standing::Missing(fault.clone()),
+                };
+                match bad {
+                    Standing::Missing(_) => self.policies_missing(&fault),
+                    _ => self.work.policies_refused(),
+                }
                 if cause == Cause::Asked || self.policies.standing != bad {
-                    tracing::error!(error = %chain(&error), "the policies stay as they were");
-                    self.tell_policies(Some(chain(&error)));
+                    tracing::error!(error = %fault, "the policies stay as they were");
+                    self.tell_policies(Some(fault));
                 }
                 self.policies.standing = bad;
             }
@@ -124,6 +166,11 @@ impl Agent {
         if let Reading::Stale(cause) = reading {
             self.read_policies(cause);
         }
+    }
+
+    fn policies_missing(&self, fault: &str) {
+        self.work.policies_refused();
+        self.ready.policies.fails(format!("everything is denied: {fault}"));
     }
 
     fn take_policies(&mut self, cause: Cause, bundle: Bundle) {

@@ -11,7 +11,7 @@ pub(super) struct Ready {
     pub(super) programs: Condition,
     pub(super) containerd: Condition,
     pub(super) reconciled: Condition,
-    /// Some policies could be used since the agent began.
+    /// Some policies could be used, by this agent or the one before.
     pub(super) policies: Condition,
 }
 

@@ -57,6 +57,12 @@ impl Source {
         &self.digest
     }
 
+    /// What the file says.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The file's name, for messages.
     #[must_use]
     pub fn name(&self) -> &str {
