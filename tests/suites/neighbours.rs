@@ -177,6 +177,10 @@ fn a_flood_of_events_hides_none_of_a_neighbours() -> Result<()> {
     let lost = node.agent.records(&uids[0], "lost")?;
     let counted: u64 = lost.iter().map(|event| event.number("/count")).sum();
     ensure!(counted >= loud.lost, "{counted} of {} told as lost", loud.lost);
+    // Most found no room to be told apart, and none is left out of the account.
+    let flows = node.agent.records(&uids[0], "flow")?;
+    let refused: u64 = flows.iter().map(|event| event.number("/count")).sum();
+    ensure!(refused == loud.refused, "{refused} of {} refusals accounted for", loud.refused);
     ensure!(node.agent.records(&uids[1], "lost")?.is_empty(), "the quiet pod lost something");
     Ok(())
 }

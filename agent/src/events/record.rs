@@ -38,7 +38,7 @@ pub struct Record {
     pub process: Option<ProcessInfo>,
     /// How the process was found.
     pub attribution: Attribution,
-    /// Where it went, or would have gone.
+    /// Where it went, or would have gone; absent in a `flow` of those refusals that found no room to be told apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<Destination>,
     /// Connects, packets of unconnected sockets, or questions; in `lost`, what was lost.

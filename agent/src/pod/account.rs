@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
-use weir_ebpf::{address::protocol, flow::Outcome, reason::Reason};
+use weir_ebpf::{address::protocol, flow::Outcome, pod::REASONS, reason::Reason};
 
 use crate::{
     attribution::Identity,
@@ -40,6 +40,22 @@ pub struct Account {
     pub first: SystemTime,
     /// Last sight.
     pub last: SystemTime,
+}
+
+/// Refusals of `refused`, counts by the number of the reason, that are in none of these: `told` are reasons and counts.
+/// They found no room to be told apart.
+pub(super) fn untold(
+    refused: &[u64; REASONS],
+    told: impl IntoIterator<Item = (Reason, u64)>,
+) -> Vec<(Reason, u64)> {
+    let mut left = *refused;
+    for (reason, count) in told {
+        if let Some(left) = left.get_mut(reason as usize) {
+            *left = left.saturating_sub(count);
+        }
+    }
+    let reasons = (0..).zip(left).filter(|(_, count)| *count > 0);
+    reasons.filter_map(|(code, count)| Some((Reason::from_code(code)?, count))).collect()
 }
 
 impl Account {
@@ -87,5 +103,24 @@ impl Account {
             return vec![observation(None)];
         }
         names.into_iter().map(|name| observation(Some(name))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_apart_is_no_part_of_the_rest() {
+        let mut refused = [0; REASONS];
+        refused[Reason::DirectIpNoDns as usize] = 10;
+        refused[Reason::DnsBypass as usize] = 3;
+        let told = [(Reason::DirectIpNoDns, 4), (Reason::DirectIpNoDns, 5), (Reason::DnsBypass, 3)];
+        assert_eq!(untold(&refused, told), [(Reason::DirectIpNoDns, 1)]);
+        // A packet that comes between two readings is no debt.
+        assert_eq!(
+            untold(&refused, [(Reason::DirectIpNoDns, 11), (Reason::RawSocket, 1)]),
+            [(Reason::DnsBypass, 3)]
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! What is told of a pod: each first sight as it happens, and the account at the end.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc, Mutex, OnceLock,
@@ -18,7 +19,7 @@ use weir_ebpf::{
 
 use super::{
     EnforcedPod,
-    account::Account,
+    account::{self, Account},
     containers::Containers,
     lock,
     refused::{KeptName, RefusedNames, Sight},
@@ -278,21 +279,49 @@ impl EnforcedPod {
         self.recorder.write(record);
     }
 
-    /// All that was counted, and a `flow` record of each; with what was lost on the way.
+    /// All that was counted, and a `flow` record of each; with what was lost on the way. The counts of what was refused
+    /// add up to all that was, for one more record of each reason has those that found no room to be told apart.
     #[must_use]
     pub fn settle(&self) -> Vec<Account> {
         let flows = lock(&self.swept).account(self.slot.flows());
+        let names = self.recorder.names.accounts();
+        let untold = self.untold(&flows, &names);
         let mut accounts: Vec<Account> =
             flows.iter().filter_map(|(key, flow)| self.account(key, flow)).collect();
-        accounts.extend(self.recorder.names.accounts());
+        accounts.extend(names);
         accounts.sort_by_key(|a| a.first);
+        let records = accounts.iter().map(|account| self.recorder.flow_record(account));
         let until = Some(Instant::now() + PATIENCE);
-        for account in &accounts {
-            self.recorder.write_until(self.recorder.flow_record(account), until);
+        for record in records.chain(untold) {
+            self.recorder.write_until(record, until);
         }
         self.recorder.wait_no_longer();
         self.record_lost(self.current_profile().provenance());
         accounts
+    }
+
+    /// Records of the refusals that are in none of these flows and names.
+    fn untold(&self, flows: &HashMap<FlowKey, Flow>, names: &[Account]) -> Vec<Record> {
+        let blocked = Outcome::Blocked;
+        let flows = flows
+            .iter()
+            .filter(|(key, _)| Outcome::from_code(key.outcome) == Some(blocked))
+            .filter_map(|(key, flow)| Some((Reason::from_code(key.reason)?, flow.count)));
+        let names = names
+            .iter()
+            .filter(|name| name.outcome == blocked)
+            .filter_map(|name| Some((name.reason?, name.count)));
+        // Read after the flows: what comes between is then counted, and never twice.
+        let untold = account::untold(&self.totals().refused, flows.chain(names));
+        let profile = self.current_profile();
+        let record = |(reason, count)| {
+            let rule = RuleIndex::DEFAULT_DENY;
+            let record =
+                self.recorder.record(Kind::Flow, SystemTime::now(), profile.provenance(), rule);
+            let (verdict, reason) = (Some(blocked.into()), Some(RecordReason(reason)));
+            Record { verdict, reason, count, ..record }
+        };
+        untold.into_iter().map(record).collect()
     }
 
     pub(super) fn account(&self, key: &FlowKey, flow: &Flow) -> Option<Account> {

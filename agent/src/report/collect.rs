@@ -60,8 +60,9 @@ impl Report {
         self.span = Some((first.min(entry.since), last.max(entry.at)));
         match (record.kind, record.verdict, &record.destination) {
             (Kind::Lost, ..) => self.lost = self.lost.saturating_add(record.count),
-            (Kind::Violation | Kind::Flow, Some(verdict), Some(destination)) => {
-                self.add_sight(entry, verdict, Where::of(destination));
+            (Kind::Violation | Kind::Flow, Some(verdict), destination) => {
+                let to = destination.as_ref().map_or_else(Where::untold, Where::of);
+                self.add_sight(entry, verdict, to);
             }
             _ => {}
         }

@@ -69,6 +69,11 @@ impl Where {
         Self { host, port: destination.port, proto: short(&destination.proto) }
     }
 
+    /// Where those went that found no room to be told apart.
+    pub(super) fn untold() -> Self {
+        Self { host: "(many)".to_owned(), port: None, proto: String::new() }
+    }
+
     pub(super) fn host(&self) -> &str {
         &self.host
     }

@@ -18,6 +18,8 @@ pub(super) struct FirstSights {
     hasher: RandomState,
     /// By process and destination: first sights told less flows told. Never 0.
     waiting: HashMap<u64, i32>,
+    /// The sum of those by pod, for the flow of what found no room to be told apart. Never 0.
+    by_pod: HashMap<u64, i64>,
     not_remembered: u64,
 }
 
@@ -30,6 +32,10 @@ impl FirstSights {
             (Kind::Flow, Some(RecordVerdict::Block | RecordVerdict::Audit)) => -1,
             _ => return record.count,
         };
+        if record.destination.is_none() {
+            let told = self.by_pod.remove(&self.pod(record)).unwrap_or(0);
+            return record.count.saturating_sub(u64::try_from(told).unwrap_or(0));
+        }
         let key = self.key(record);
         let full = self.waiting.len() >= REMEMBERED;
         match self.waiting.entry(key) {
@@ -42,6 +48,7 @@ impl FirstSights {
                     waiting.insert(sum);
                 }
                 let told = was.signum() == -step;
+                self.step_pod(record, step);
                 record.count.saturating_sub(u64::from(told))
             }
             Entry::Vacant(_) if full => {
@@ -50,6 +57,7 @@ impl FirstSights {
             }
             Entry::Vacant(free) => {
                 free.insert(step);
+                self.step_pod(record, step);
                 record.count
             }
         }
@@ -58,6 +66,21 @@ impl FirstSights {
     /// How many found no room.
     pub(super) const fn not_remembered(&self) -> u64 {
         self.not_remembered
+    }
+
+    fn step_pod(&mut self, record: &Record, step: i32) {
+        let pod = self.pod(record);
+        let sum = self.by_pod.entry(pod).or_default();
+        *sum = sum.saturating_add(step.into());
+        if *sum == 0 {
+            self.by_pod.remove(&pod);
+        }
+    }
+
+    fn pod(&self, record: &Record) -> u64 {
+        let pod = record.pod.as_ref().map(|pod| pod.uid.as_str());
+        let is_audit = record.verdict == Some(RecordVerdict::Audit);
+        self.hasher.hash_one((&record.node, pod, is_audit))
     }
 
     /// What a flow has in common with its first sight. The name of an address may have changed, and the reason may have
@@ -124,6 +147,21 @@ mod tests {
         let mut renamed = flow(3);
         renamed.destination.as_mut().unwrap().host = Some("other.example.com".to_owned());
         assert_eq!(sights.fresh(&renamed), 2);
+    }
+
+    #[test]
+    fn first_sights_without_a_flow_of_their_own_are_in_that_of_the_rest() {
+        let mut sights = FirstSights::default();
+        let mut other = record();
+        other.destination.as_mut().unwrap().port = Some(80);
+        for violation in [&record(), &other, &other] {
+            assert_eq!(sights.fresh(violation), 1);
+        }
+        assert_eq!(sights.fresh(&flow(5)), 4);
+        let rest = Record { destination: None, process: None, ..flow(12) };
+        assert_eq!(sights.fresh(&rest), 10);
+        assert_eq!(sights.fresh(&Record { pod: None, ..rest }), 12);
+        assert!(sights.by_pod.is_empty());
     }
 
     #[test]
