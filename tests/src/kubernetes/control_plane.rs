@@ -1,22 +1,25 @@
-//! The control plane: etcd, an API server, the scheduler and the controllers of `DaemonSet`s and service accounts, alone
-//! on the loopback of a namespace of their own.
+//! The control plane: etcd, an API server, the scheduler and the controllers of `DaemonSet`s and service accounts, on the
+//! loopback of a namespace of their own, or of a host of the lab.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
     ADMINISTRATOR, AUTHORITY, KUBELET, NODE, PORT, Programs, SERVICE, SERVICES, kubeconfig,
     last_lines,
 };
-use crate::exec::{self, Running};
-use crate::lab::{Netns, own_prefix, sweep};
+use crate::exec::{self, DEFAULT_LIMIT, Running};
+use crate::lab::{Host, Netns, own_prefix, sweep};
 use crate::vm;
 
 /// How long the API server may take until it is ready; its first start fills an empty etcd.
@@ -31,40 +34,79 @@ const KUBECONFIG: &str = "administrator.json";
 pub struct ControlPlane {
     // Before the namespace: they run in it.
     _clients: [Running; 2],
-    _api_server: Running,
+    api_server: Mutex<Option<Running>>,
     _etcd: Running,
-    netns: Netns,
+    home: Home,
+    files: Files,
+    programs: Programs,
     folder: TempDir,
+}
+
+/// Where all of it runs.
+#[derive(Debug)]
+enum Home {
+    Own(Netns),
+    Host(Host),
+}
+
+impl Home {
+    fn netns(&self) -> &Netns {
+        match self {
+            Self::Own(netns) => netns,
+            Self::Host(host) => host.netns(),
+        }
+    }
 }
 
 impl ControlPlane {
     /// Starts all of it and returns once the API server is ready.
     pub fn start(programs: &Programs) -> Result<Self> {
         sweep()?;
+        Self::start_in(Home::Own(Netns::create("control")?), programs)
+    }
+
+    /// The same on the loopback of a host: what runs there reaches it at 127.0.0.1.
+    pub fn start_on(host: &Host, programs: &Programs) -> Result<Self> {
+        Self::start_in(Home::Host(host.clone()), programs)
+    }
+
+    fn start_in(home: Home, programs: &Programs) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix(&own_prefix()?).tempdir()?;
-        let netns = Netns::create("control")?;
+        let netns = home.netns();
         let files = Files::write(folder.path())?;
-        let etcd = start_etcd(programs, &netns, folder.path())?;
-        let api_server = start_api_server(programs, &netns, folder.path(), &files)?;
-        if let Err(error) = wait(&netns) {
-            let log = log_in(folder.path());
-            return Err(error.context(format!("the API server does not get ready:\n{log}")));
-        }
+        let etcd = start_etcd(programs, netns, folder.path())?;
+        let api_server = start_api_server(programs, netns, folder.path(), &files)?;
         let key = format!("--service-account-private-key-file={}", files.key.display());
         let authority = format!("--root-ca-file={}", folder.path().join(AUTHORITY).display());
         let controllers =
             ["--controllers=daemonset,serviceaccount,serviceaccount-token", &key, &authority];
         let start =
-            |name, options: &[&str]| start_client(programs, &netns, folder.path(), name, options);
+            |name, options: &[&str]| start_client(programs, netns, folder.path(), name, options);
         let clients =
             [start("kube-controller-manager", &controllers)?, start("kube-scheduler", &[])?];
-        Ok(Self { _clients: clients, _api_server: api_server, _etcd: etcd, netns, folder })
+        let (api_server, programs) = (Mutex::new(Some(api_server)), programs.clone());
+        Ok(Self { _clients: clients, api_server, _etcd: etcd, home, files, programs, folder })
+    }
+
+    /// Ends the API server; whoever watches anything is cut off.
+    pub fn stop_api_server(&self) -> Result<()> {
+        let running = self.api_server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let running = running.context("the API server does not run")?;
+        running.signal(Signal::SIGKILL)?;
+        running.finish(DEFAULT_LIMIT).map(drop)
+    }
+
+    /// Starts the API server again, and returns once it is ready.
+    pub fn start_api_server(&self) -> Result<()> {
+        let server = start_api_server(&self.programs, self.netns(), self.folder(), &self.files)?;
+        self.api_server.lock().unwrap_or_else(PoisonError::into_inner).replace(server);
+        Ok(())
     }
 
     /// `program` where the API server is reached, as its administrator: kubectl, or Helm.
     #[must_use]
     pub fn client(&self, program: &Command) -> Command {
-        let mut command = enter(&self.netns, program.get_program());
+        let mut command = enter(self.netns(), program.get_program());
         command.args(program.get_args()).env_clear();
         command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.env("KUBECONFIG", self.folder().join(KUBECONFIG));
@@ -85,8 +127,14 @@ impl ControlPlane {
 
     /// The namespace on whose loopback the API server listens.
     #[must_use]
-    pub const fn netns(&self) -> &Netns {
-        &self.netns
+    pub fn netns(&self) -> &Netns {
+        self.home.netns()
+    }
+
+    /// What a client on its host is to be told of it that calls with `token`.
+    #[must_use]
+    pub fn kubeconfig(&self, token: &str) -> Value {
+        kubeconfig("127.0.0.1", &self.folder().join(AUTHORITY), token)
     }
 }
 
@@ -105,6 +153,7 @@ fn wait(netns: &Netns) -> Result<()> {
 }
 
 /// Certificates and tokens of the API server.
+#[derive(Debug)]
 struct Files {
     certificate: PathBuf,
     key: PathBuf,
@@ -157,6 +206,7 @@ fn start_etcd(programs: &Programs, netns: &Netns, folder: &Path) -> Result<Runni
     into_file(&mut etcd, folder, "etcd.log")
 }
 
+/// Starts an API server and returns once it is ready.
 fn start_api_server(
     programs: &Programs,
     netns: &Netns,
@@ -184,7 +234,10 @@ fn start_api_server(
     option("service-cluster-ip-range", SERVICES);
     option("feature-gates", "EphemeralContainers=true");
     option("cert-dir", &folder.join("certificates").to_string_lossy());
-    into_file(&mut server, folder, API_SERVER_LOG)
+    let server = into_file(&mut server, folder, API_SERVER_LOG)?;
+    wait(netns)
+        .with_context(|| format!("the API server does not get ready:\n{}", log_in(folder)))?;
+    Ok(server)
 }
 
 /// Starts one of those that make of the API server's objects others.

@@ -14,9 +14,10 @@ use crate::shell::{self, say};
 
 /// Most time for one end-to-end case.
 const CASE_LIMIT: Duration = Duration::from_secs(240);
-/// Suites that begin by fetching and building what they run, and then emulate a machine, and the most time for
-/// one of their cases.
-const SLOW_SUITES: [&str; 1] = ["kubelet"];
+/// Suites that run what is fetched and built first, and the most time for one of their cases.
+const SLOW_SUITES: [&str; 2] = ["api_server", "kubelet"];
+/// The one of them whose case [`PREPARATION`] does that.
+const PREPARING_SUITE: &str = "kubelet";
 const SLOW_CASE_LIMIT: Duration = Duration::from_secs(1200);
 /// Most time for all unit tests of one program.
 const UNIT_LIMIT: Duration = Duration::from_secs(600);
@@ -49,10 +50,19 @@ pub(super) fn run_together(binary: &Binary, summary: &mut Summary) -> Result<()>
 
 /// Whether a suite takes so long that it comes last.
 pub(super) fn is_slow(binary: &Binary) -> bool {
-    SLOW_SUITES.iter().any(|name| binary.name.ends_with(&format!("::{name}")))
+    SLOW_SUITES.iter().any(|name| is_suite(binary, name))
 }
 
-/// The case of a slow suite that fetches and builds what the others run.
+/// Whether a suite has a preparation.
+pub(super) fn prepares(binary: &Binary) -> bool {
+    is_suite(binary, PREPARING_SUITE)
+}
+
+fn is_suite(binary: &Binary, name: &str) -> bool {
+    binary.name.ends_with(&format!("::{name}"))
+}
+
+/// The case that fetches and builds what the slow suites run.
 const PREPARATION: &str = "what_it_runs_can_be_had";
 
 /// A preparation under way; dropped, it is ended with all that it started.
@@ -70,8 +80,8 @@ impl Drop for Preparation {
     }
 }
 
-/// Begins the preparation of a slow suite with what the other tests leave of the processors. The suite itself waits
-/// for it, by a lock of its own.
+/// Begins the preparation of the slow suites with what the other tests leave of the processors. The suites themselves
+/// wait for it, by a lock of its own.
 pub(super) fn prepare(binary: &Binary) -> Result<Preparation> {
     let mut command = shell::command("nice");
     command.args(["-n", "19"]).arg(&binary.path).args(["--exact", PREPARATION]);

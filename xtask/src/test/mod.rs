@@ -41,7 +41,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<bool> {
 
     let _preparations: Vec<_> = suites
         .iter()
-        .filter(|suite| cases::is_slow(suite))
+        .filter(|suite| cases::prepares(suite))
         .map(cases::prepare)
         .collect::<Result<_>>()?;
 
