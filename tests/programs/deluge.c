@@ -4,6 +4,7 @@
  *   deluge streams  MS PROCESSES SERVER SUFFIX                 the same over TCP: pipelined, half-written, left open
  *   deluge events   MS PROCESSES IPV4 IPV6 PORT SPREAD COUNT   datagrams and SYNs to SPREAD addresses from each of
  *                                                              the two on, COUNT a process, one port after another
+ *   deluge repeats  MS PROCESSES IPV4 IPV6 PORT SPREAD COUNT   the same, all of it over and over
  *   deluge entries  MS PROCESSES SERVER SUFFIX COUNT           COUNT names a process, A and AAAA, each waited for,
  *                                                              over and over
  *   deluge connects MS PROCESSES ADDRESS PORT                  connections, reset as soon as they are open
@@ -158,14 +159,14 @@ static void outcome(long result) {
     add(result >= 0 || errno == EINPROGRESS ? &all->done : &all->refused);
 }
 
-static void events(int process, char **word) {
+static void send_all(int process, char **word, int over_and_over) {
     union peer v4, v6;
     parse(word[0], 0, &v4);
     parse(word[1], 0, &v6);
     int first = atoi(word[2]), spread = atoi(word[3]);
     long count = atol(word[4]);
-    for (long turn = 0; turn < count && !over(); turn++) {
-        long number = process * count + turn;
+    for (long turn = 0; (turn < count || over_and_over) && !over(); turn++) {
+        long number = process * count + turn % count;
         in_port_t port = htons(first + number / spread % 30000);
         union peer to[2] = {v4, v6};
         to[0].v4.sin_addr.s_addr = htonl(ntohl(v4.v4.sin_addr.s_addr) + number % spread);
@@ -183,6 +184,10 @@ static void events(int process, char **word) {
         }
     }
 }
+
+static void events(int process, char **word) { send_all(process, word, 0); }
+
+static void repeats(int process, char **word) { send_all(process, word, 1); }
 
 /* Asks and waits; whether there was an answer. */
 static int ask_one(int fd, const union peer *server, socklen_t size, int process, unsigned number, const char *suffix,
@@ -292,8 +297,8 @@ static const struct act {
     const char *name;
     int words;
     void (*run)(int, char **);
-} acts[] = {{"names", 2, names},       {"streams", 2, streams},   {"events", 5, events}, {"entries", 3, entries},
-            {"connects", 2, connects}, {"requests", 2, requests}, {"ask", 3, NULL}};
+} acts[] = {{"names", 2, names},     {"streams", 2, streams},   {"events", 5, events},     {"repeats", 5, repeats},
+            {"entries", 3, entries}, {"connects", 2, connects}, {"requests", 2, requests}, {"ask", 3, NULL}};
 
 int main(int words, char **word) {
     if (words < 4) return 2;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
+use super::process::status_kib;
 use super::{Ground, Row, Target};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -38,14 +39,6 @@ pub(super) fn rows(ground: &Ground) -> Result<Vec<Row>> {
             target: Target::AtMost(1.0),
         },
     ])
-}
-
-/// A field of /proc/PID/status, KiB.
-pub(super) fn status_kib(pid: i32, field: &str) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let value = status.lines().find_map(|line| line.strip_prefix(field));
-    let value = value.and_then(|value| value.split_whitespace().next());
-    Ok(value.with_context(|| format!("no {field}"))?.parse()?)
 }
 
 /// Sum of `memlock` over the process's BPF maps, each counted once.

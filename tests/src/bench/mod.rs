@@ -5,9 +5,11 @@
 
 mod bundle;
 mod connections;
+mod events;
 mod memory;
 mod node;
 mod packets;
+mod process;
 mod resolver;
 mod row;
 mod throughput;
@@ -51,13 +53,14 @@ fn example(name: &str) -> Result<PathBuf> {
 type Group = (&'static str, fn(&Ground) -> Result<Vec<Row>>);
 
 /// The row groups, in the order of the table.
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     ("bundle", bundle::rows),
     ("packets", packets::rows),
     ("throughput", throughput::rows),
     ("connections", connections::rows),
     ("resolver", resolver::rows),
     ("memory", memory::rows),
+    ("events", events::rows),
     ("node", node::rows),
 ];
 

@@ -9,7 +9,9 @@ pub enum Target {
     RatioAtLeast(f64),
     /// The ratio of value to reference, at most.
     RatioAtMost(f64),
-    /// The value itself, at most; the row needs no reference.
+    /// The value itself, at least; the row needs no reference.
+    AtLeast(f64),
+    /// The value itself, at most.
     AtMost(f64),
     /// Nothing: shown for what it tells.
     Shown,
@@ -52,6 +54,7 @@ impl Row {
         match self.target {
             Target::RatioAtLeast(least) => ratio >= least,
             Target::RatioAtMost(most) => ratio <= most,
+            Target::AtLeast(least) => self.value >= least,
             Target::AtMost(most) => self.value <= most,
             Target::Shown => true,
         }
@@ -68,6 +71,7 @@ impl fmt::Display for Row {
         let target = match self.target {
             Target::RatioAtLeast(least) => format!(">= {least}"),
             Target::RatioAtMost(most) => format!("<= {most}"),
+            Target::AtLeast(least) => format!(">= {least} {}", self.unit),
             Target::AtMost(most) => format!("<= {most} {}", self.unit),
             Target::Shown => String::new(),
         };
@@ -106,6 +110,8 @@ mod tests {
         check(96.0, 100.0, Target::RatioAtLeast(0.97), false);
         check(250.0, 100.0, Target::RatioAtMost(2.5), true);
         check(25.1, 1.0, Target::AtMost(25.0), false);
+        check(25.1, 1.0, Target::AtLeast(25.0), true);
+        check(24.9, 1.0, Target::AtLeast(25.0), false);
         check(25.1, 1.0, Target::Shown, true);
         check(1.0, f64::NAN, Target::RatioAtLeast(0.1), false);
     }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{Row, Stage, Target};
-use crate::bench::memory::status_kib;
+use crate::bench::process::{cpu_seconds, status_kib};
 use crate::node::PodSpec;
 
 /// As many as a kubelet runs by default.
@@ -40,13 +40,4 @@ pub(super) fn rows(stage: &Stage) -> Result<Vec<Row>> {
         row("resident memory", "MiB", resident, 40.0),
         row("idle, share of a CPU", "%", busy, 0.5),
     ])
-}
-
-/// User and system time of a process (`proc_pid_stat(5)`, fields 14 and 15, in ticks of 10 ms).
-fn cpu_seconds(pid: i32) -> Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, rest) = stat.rsplit_once(')').context("reading a process's times")?;
-    let ticks: u32 =
-        rest.split_whitespace().skip(11).take(2).map(str::parse::<u32>).sum::<Result<u32, _>>()?;
-    Ok(f64::from(ticks) / 100.0)
 }
