@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use weir::bundle::Bundle;
+use weir::bundle::{Bundle, memory};
 use weir::config::{Config, Policy};
 use weir::policy::{HostName, NameDecision};
 
@@ -99,13 +99,16 @@ fn main() -> Result<()> {
     reloads.sort_by(f64::total_cmp);
     let reload = reloads.get(LOADS / 2).copied().context("no reload")?;
     let (_same, unchanged) = load(&policy, Some(&bundle))?;
+    // As the agent does then.
+    memory::give_back();
+    let resident = resident_bytes()? - before;
     let mut times: Vec<f64> = (0..LOADS).map(|_| lookups(&bundle)).collect::<Result<_>>()?;
     times.sort_by(f64::total_cmp);
     let lookup = times.get(LOADS / 2).copied().context("no lookup")?;
     let names = f64::from(u32::try_from(NAMES)?);
     let text: usize = (0..NAMES).map(|number| name(number).len()).sum();
     let text = f64::from(u32::try_from(text)?);
-    let per_name = (resident_bytes()? - before - text) / names;
+    let per_name = (resident - text) / names;
     println!(
         "{}",
         serde_json::json!({

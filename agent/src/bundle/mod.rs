@@ -17,6 +17,7 @@ mod error;
 mod folder;
 mod include;
 mod kept;
+pub mod memory;
 #[cfg(test)]
 mod tests;
 pub mod watch;

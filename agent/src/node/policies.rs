@@ -9,7 +9,7 @@ use super::{
     reconcile::Done,
 };
 use crate::{
-    bundle::{Bundle, BundleError, Choice, Kept},
+    bundle::{Bundle, BundleError, Choice, Kept, memory},
     config::{self, Config},
     containerd::Sandbox,
     events::{
@@ -76,6 +76,7 @@ impl Policies {
                     }
                 },
             };
+        memory::give_back();
         let bundle = Arc::new(bundle);
         Self { bundle, standing, reading: Reading::None, kept, share: Arc::default() }
     }
@@ -179,6 +180,8 @@ impl Agent {
         if is_news {
             self.policies.bundle = Arc::new(bundle);
             self.policies.standing = Standing::Good;
+            // Reading takes several times what it leaves, and the older policies are gone now.
+            tokio::task::spawn_blocking(memory::give_back);
         }
         // Also when there is nothing new: what a pod could not be given is given again.
         for known in self.pods.values() {

@@ -10,10 +10,13 @@
 
 use std::collections::HashMap;
 
+use map::NameMap;
+
 use super::host::HostName;
 use super::pattern::{DomainPattern, Scope};
 use super::{RuleIndex, WildcardIndex};
 
+mod map;
 #[cfg(test)]
 mod tests;
 
@@ -30,11 +33,11 @@ type ListIndex = u32;
 /// All name patterns of a profile's allow rules, or of its deny list.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NameTable {
-    exact: HashMap<Box<str>, ListIndex>,
+    exact: NameMap,
     /// `*.KEY`
-    one_label: HashMap<Box<str>, ListIndex>,
+    one_label: NameMap,
     /// `**.KEY`
-    any_labels: HashMap<Box<str>, ListIndex>,
+    any_labels: NameMap,
     /// Bit n: some key of `any_labels` has n labels (at most 127 fit into a name).
     any_labels_depths: u128,
     lists: Vec<Box<[Hit]>>,
@@ -64,13 +67,13 @@ impl NameTable {
     }
 
     fn find_list(&self, name: &str) -> Option<ListIndex> {
-        self.exact.get(name).copied().or_else(|| self.find_wildcard(name))
+        self.exact.get(name).or_else(|| self.find_wildcard(name))
     }
 
     /// The list of the narrowest wildcard that covers `name`.
     fn find_wildcard(&self, name: &str) -> Option<ListIndex> {
         let (_, parent) = name.split_once('.')?;
-        self.one_label.get(parent).copied().or_else(|| self.find_any_labels(parent))
+        self.one_label.get(parent).or_else(|| self.find_any_labels(parent))
     }
 
     /// The list of the narrowest `**` pattern over `suffix` or an ancestor of it.
@@ -83,7 +86,7 @@ impl NameTable {
             if self.any_labels_depths & depth_bit(depth) != 0
                 && let Some(list) = self.any_labels.get(rest)
             {
-                return Some(*list);
+                return Some(list);
             }
             rest = rest.split_once('.')?.1;
         }
@@ -152,22 +155,24 @@ impl NameTableBuilder {
 
         let mut any_labels: Vec<_> = self.any_labels.into_iter().collect();
         any_labels.sort_by_key(|(name, _)| label_count(name));
+        table.any_labels = NameMap::for_names(any_labels.iter().map(|(name, _)| name.as_ref()));
         for (name, own) in any_labels {
             let wider = name.split_once('.').and_then(|(_, rest)| table.find_any_labels(rest));
             let list = lists.merge(Scope::AnyLabels, &name, own, wider)?;
             table.any_labels_depths |= depth_bit(label_count(&name));
-            table.any_labels.insert(name, list);
+            table.any_labels.insert(&name, list);
         }
+        table.one_label = NameMap::for_names(self.one_label.keys().map(AsRef::as_ref));
         for (name, own) in self.one_label {
             let wider = table.find_any_labels(&name);
             let list = lists.merge(Scope::OneLabel, &name, own, wider)?;
-            table.one_label.insert(name, list);
+            table.one_label.insert(&name, list);
         }
-        table.exact.reserve(self.exact.len());
+        table.exact = NameMap::for_names(self.exact.keys().map(AsRef::as_ref));
         for (name, own) in self.exact {
             let wider = table.find_wildcard(&name);
             let list = lists.merge(Scope::Exact, &name, own, wider)?;
-            table.exact.insert(name, list);
+            table.exact.insert(&name, list);
         }
         table.lists = lists.lists;
         Ok(table)
