@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod bench;
 pub mod browser;
+pub mod collector;
 pub mod demo;
 pub mod deploy;
 pub mod dice;

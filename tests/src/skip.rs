@@ -33,6 +33,8 @@ pub enum Skip {
     NoHelm,
     /// No Debian mirror that this machine reaches gives Prometheus.
     NoPrometheus,
+    /// pip of this machine gives no libraries for a collector.
+    NoCollector,
 }
 
 impl Skip {
@@ -50,6 +52,7 @@ impl Skip {
             Self::NoKernel => "no Debian mirror gives this kernel",
             Self::NoHelm => "no package client of this machine gives Helm",
             Self::NoPrometheus => "no Debian mirror gives Prometheus",
+            Self::NoCollector => "pip gives no libraries for a collector",
             Self::NoBpfLsm => "the kernel loads no BPF LSM programs",
         }
     }

@@ -6,13 +6,16 @@ use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use weir_tests::agent::{Agent, AgentSpec};
+use weir_tests::collector::{Collector, Libraries};
 use weir_tests::deploy::{METRICS, metric};
 use weir_tests::exec;
 use weir_tests::jobs::{Jobs, LIMIT, connects, fetch};
 use weir_tests::lab::addresses;
 use weir_tests::node::{Node, PodSpec};
 use weir_tests::profile::Profile;
+use weir_tests::skip::{self, Skip};
 
 /// What the profiles allow, at port 80, and what they do not.
 const FILES: &str = "files.example.com";
@@ -156,7 +159,7 @@ fn a_file_of_records_is_replaced_before_it_grows_too_large() -> Result<()> {
         ensure!(size > 0 && size <= 1 << 20, "{} has {size} bytes", file.display());
         // Whole lines, each a record.
         for line in fs::read_to_string(file)?.lines() {
-            serde_json::from_str::<serde_json::Value>(line).context(line.to_owned())?;
+            serde_json::from_str::<Value>(line).context(line.to_owned())?;
         }
     }
     Ok(())
@@ -170,5 +173,66 @@ fn metrics_are_no_business_of_a_pods() -> Result<()> {
     let build = jobs.pod(PodSpec::new("curious"))?.start(jobs.sleeper())?;
     let output = build.exec(&["curl", "-sS", "-m", "2", "http://127.0.0.1:9411/metrics"])?;
     ensure!(output.code != 0 && !output.stdout.contains("weir_"), "{}", output.describe());
+    agent.stop().map(drop)
+}
+
+/// Where the collector listens, on the node.
+const COLLECTOR: &str = "127.0.0.1:4317";
+
+/// What a collector has to take: every record that is in the file, and under the names that it sorts by.
+fn all_arrive(agent: &Agent, collector: &Collector, already: usize) -> Result<usize> {
+    let events = agent.events()?;
+    let expected: BTreeSet<String> = events.iter().skip(already).map(ToString::to_string).collect();
+    let taken = collector.take(expected.len())?;
+    let found: BTreeSet<String> = taken.keys().cloned().collect();
+    ensure!(found == expected, "taken: {found:#?}\nwritten: {expected:#?}");
+    for record in taken.values() {
+        let text = |place: &str| record.pointer(place).and_then(Value::as_str);
+        let (kind, node) = (text("/body/kind"), text("/body/node"));
+        ensure!(text("/resource/service.name") == Some("weir"), "{record}");
+        ensure!(text("/resource/k8s.node.name") == node && node.is_some(), "{record}");
+        ensure!(text("/attributes/weir.kind") == kind && kind.is_some(), "{record}");
+        ensure!(text("/attributes/k8s.pod.uid") == text("/body/pod/uid"), "{record}");
+        let severity = if kind == Some("violation") { "WARN" } else { "INFO" };
+        ensure!(text("/severity") == Some(severity), "{record}");
+        ensure!(record.get("nanoseconds").and_then(Value::as_u64) > Some(0), "{record}");
+    }
+    Ok(already + expected.len())
+}
+
+#[test]
+fn a_collector_takes_every_record_also_those_of_its_absence() -> Result<()> {
+    let Some(libraries) = Libraries::find()? else {
+        return skip::record("telemetry: a collector", Skip::NoCollector);
+    };
+    let jobs = Jobs::new()?;
+    let collector = Collector::start(&jobs.node, &libraries, COLLECTOR)?;
+    let spec = Jobs::allowing(&[]).events(&format!("otlp: \"http://{COLLECTOR}\""));
+    let agent = spec.start(&jobs.node)?;
+    let hostile = "\u{1b}[31m \"quoted\"\n\u{fffd} \u{1f600}";
+    let job = |name: &str| {
+        PodSpec::new(name)
+            .label("project.runner.gitlab.com/id", "42")
+            .annotation("job.runner.gitlab.com/id", "7")
+            .annotation("job.runner.gitlab.com/name", hostile)
+    };
+    // The account of a pod is complete with its last record.
+    let run = |spec: PodSpec| -> Result<()> {
+        let uid = spec.uid.clone();
+        jobs.refused_flood(spec)?;
+        let deadline = Instant::now() + LIMIT;
+        while agent.records(&uid, "detach")?.is_empty() {
+            ensure!(Instant::now() < deadline, "no end on record");
+        }
+        Ok(())
+    };
+    run(job("first"))?;
+    let taken = all_arrive(&agent, &collector, 0)?;
+    ensure!(taken > 5, "{taken} records alone");
+    drop(collector);
+    run(job("second"))?;
+    agent.wait_for("the OTLP collector takes no records")?;
+    let collector = Collector::start(&jobs.node, &libraries, COLLECTOR)?;
+    all_arrive(&agent, &collector, taken)?;
     agent.stop().map(drop)
 }
