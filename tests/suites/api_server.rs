@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use weir_tests::agent::{Agent, AgentSpec};
+use weir_tests::agent::Agent;
 use weir_tests::deploy::{self, Tools};
 use weir_tests::exec::{self, Output};
 use weir_tests::jobs::{Jobs, LIMIT};
@@ -129,13 +129,10 @@ impl Cluster {
         let path = self.jobs.node.path(KUBECONFIG);
         fs::create_dir_all(path.parent().context("a path without a folder")?)?;
         fs::write(path, self.plane.kubeconfig(&token).to_string())?;
-        self.spec().start(&self.jobs.node)
-    }
-
-    fn spec(&self) -> AgentSpec {
         Jobs::allowing(&[])
             .config(&format!("node: {NODE}"))
             .config(&format!("kubernetes: {{ enabled: true, kubeconfig: {KUBECONFIG} }}"))
+            .start(&self.jobs.node)
     }
 
     /// The sandbox of a pod, enforced.

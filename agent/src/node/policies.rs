@@ -65,17 +65,17 @@ impl Policies {
     /// there are none, everything is denied.
     pub(super) fn read(config: &Config, state: &Path) -> Self {
         let kept = Kept::new(state.join("policy"));
-        let (bundle, standing) =
-            match Bundle::load_and_keep(&config.policy, config.gitlab, None, &kept) {
-                Ok(bundle) => (bundle, Standing::Good),
-                Err(error) => match last_good(config, &kept) {
-                    Some(bundle) => (bundle, Standing::Bad(chain(&error))),
-                    None => {
-                        let none = Bundle::deny_all(config.policy.mode);
-                        (none, Standing::Missing(chain(&error)))
-                    }
-                },
-            };
+        let read = Bundle::load_and_keep(&config.policy, config.gitlab, None, &kept);
+        let (bundle, standing) = match read {
+            Ok(bundle) => (bundle, Standing::Good),
+            Err(error) => {
+                let fault = chain(&error);
+                last_good(config, &kept).map_or_else(
+                    || (Bundle::deny_all(config.policy.mode), Standing::Missing(fault.clone())),
+                    |bundle| (bundle, Standing::Bad(fault.clone())),
+                )
+            }
+        };
         memory::give_back();
         let bundle = Arc::new(bundle);
         Self { bundle, standing, reading: Reading::None, kept, share: Arc::default() }

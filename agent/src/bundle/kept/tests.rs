@@ -1,3 +1,5 @@
+//! What is kept, what is left half done, and what stays where no more can be kept.
+
 use std::path::PathBuf;
 
 use super::*;
