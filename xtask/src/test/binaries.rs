@@ -8,23 +8,26 @@ use serde_json::Value;
 
 use crate::shell::{self, cargo};
 
+/// The package whose tests are the end-to-end suites: root, namespaces, one process per case.
+pub(crate) const SUITES: &str = "weir-tests";
+
 /// One test program.
 #[derive(Clone, Debug)]
-pub(super) struct Binary {
+pub(crate) struct Binary {
     /// The package's name.
-    pub(super) package: String,
+    pub(crate) package: String,
     /// `package::target`.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Whether it is a `[[test]]` target, and not the unit tests of a library or program.
-    pub(super) is_suite: bool,
+    pub(crate) is_suite: bool,
     /// The program.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The package's folder, where its tests expect to run.
-    pub(super) folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 /// Builds every test of the workspace and lists the programs, by name.
-pub(super) fn build() -> Result<Vec<Binary>> {
+pub(crate) fn build() -> Result<Vec<Binary>> {
     let mut command = cargo(&["test", "--locked", "--workspace", "--no-run"]);
     command.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
     let messages = shell::capture(command)?;

@@ -14,6 +14,29 @@ use crate::shell::{self, say};
 
 /// Most time for one end-to-end case.
 const CASE_LIMIT: Duration = Duration::from_secs(240);
+/// Suites whose cases are all on nodes of the lab, each with cgroups, mounts and BPF file system of its own: they run
+/// beside the others, which share the machine's.
+const ON_NODES: [&str; 17] = [
+    "adoption",
+    "agent_bad_input",
+    "capabilities",
+    "containerd",
+    "containerd_breaks",
+    "docker",
+    "identity",
+    "node_agent",
+    "pause_process",
+    "pod_shapes",
+    "policies",
+    "search_lists",
+    "services",
+    "suggest",
+    "takeover",
+    "telemetry",
+    "wire",
+];
+/// Suites that measure, or take all of the machine.
+const ALONE: [&str; 3] = ["images", "neighbours", "races"];
 /// Suites that run what is fetched and built first, and the most time for one of their cases.
 const SLOW_SUITES: [&str; 2] = ["api_server", "kubelet"];
 /// The one of them whose case [`PREPARATION`] does that.
@@ -51,6 +74,15 @@ pub(super) fn run_together(binary: &Binary, summary: &mut Summary) -> Result<()>
 /// Whether a suite takes so long that it comes last.
 pub(super) fn is_slow(binary: &Binary) -> bool {
     SLOW_SUITES.iter().any(|name| is_suite(binary, name))
+}
+
+/// In which lane a suite runs: `None` with none beside it.
+pub(super) fn lane(binary: &Binary) -> Option<usize> {
+    let is_one_of = |names: &[&str]| names.iter().any(|name| is_suite(binary, name));
+    if is_slow(binary) || is_one_of(&ALONE) {
+        return None;
+    }
+    Some(usize::from(is_one_of(&ON_NODES)))
 }
 
 /// Whether a suite has a preparation.
@@ -91,30 +123,65 @@ pub(super) fn prepare(binary: &Binary) -> Result<Preparation> {
     Ok(Preparation(child))
 }
 
-/// End-to-end cases: one process each, so that one's namespaces and limits are nobody else's.
-pub(super) fn run_apart(binary: &Binary, skips: &Path, summary: &mut Summary) -> Result<()> {
+/// One end-to-end case that has run.
+struct Case {
+    name: String,
+    seconds: f64,
+    passed: bool,
+    /// What it wrote, if it failed.
+    said: String,
+}
+
+/// End-to-end suites, each lane's one after another and all lanes at once.
+pub(super) fn run_lanes(lanes: &[Vec<Binary>], skips: &Path, summary: &mut Summary) -> Result<()> {
+    let (sender, results) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = lanes
+            .iter()
+            .map(|lane| {
+                let sender = sender.clone();
+                scope.spawn(move || lane.iter().try_for_each(|it| run_apart(it, skips, &sender)))
+            })
+            .collect();
+        drop(sender);
+        for Case { name, seconds, passed, said } in results {
+            if passed {
+                say(&format!("ok     {name} ({seconds:.1} s)"));
+                summary.add_passed(1);
+            } else {
+                say(&format!("FAILED {name} ({seconds:.1} s)\n{said}"));
+                summary.add_failed(&name);
+            }
+        }
+        threads.into_iter().try_for_each(|thread| {
+            thread.join().map_err(|_panic| anyhow::anyhow!("a lane of suites panicked"))?
+        })
+    })
+}
+
+/// One process for each case, so that one's namespaces and limits are nobody else's.
+fn run_apart(binary: &Binary, skips: &Path, results: &mpsc::Sender<Case>) -> Result<()> {
     let mut list = program(binary);
     list.args(["--list", "--format", "terse"]);
     let names = String::from_utf8_lossy(&bounded(list, UNIT_LIMIT)?.stdout).into_owned();
     for case in names.lines().filter_map(|line| line.strip_suffix(": test")) {
-        let name = format!("{}::{case}", binary.name);
         let mut command = program(binary);
         command.args(["--exact", case, "--nocapture", "--test-threads", "1"]);
         command.env(SKIPS_FILE, skips);
         let started = Instant::now();
         let limit = if is_slow(binary) { SLOW_CASE_LIMIT } else { CASE_LIMIT };
         let output = bounded(command, limit)?;
-        let seconds = started.elapsed().as_secs_f64();
-        let ran = counts(&String::from_utf8_lossy(&output.stdout));
-        let passed = output.status.success() && ran.is_some_and(|counts| counts.passed == 1);
-        say(&format!("{} {name} ({seconds:.1} s)", if passed { "ok    " } else { "FAILED" }));
-        if passed {
-            summary.add_passed(1);
-        } else {
-            say(&String::from_utf8_lossy(&output.stdout));
-            say(&String::from_utf8_lossy(&output.stderr));
-            summary.add_failed(&name);
-        }
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let ran = counts(&stdout);
+        let said = format!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+        let case = Case {
+            name: format!("{}::{case}", binary.name),
+            seconds: started.elapsed().as_secs_f64(),
+            passed: output.status.success() && ran.is_some_and(|counts| counts.passed == 1),
+            said,
+        };
+        // Whoever takes them is there until the last lane has ended.
+        results.send(case).ok();
     }
     Ok(())
 }

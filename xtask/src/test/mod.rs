@@ -1,6 +1,6 @@
 //! Every test of the repository, the fast ones first, counted together.
 
-mod binaries;
+pub(crate) mod binaries;
 mod cases;
 mod fuzz;
 mod summary;
@@ -10,9 +10,6 @@ use anyhow::Result;
 use self::summary::Summary;
 use crate::shell::{self, cargo, say};
 use crate::{check, setup};
-
-/// The package whose tests are the end-to-end suites: root, namespaces, one process per case.
-const SUITES: &str = "weir-tests";
 
 /// Runs the tests whose target's name contains `only`, or all; whether all passed.
 pub(crate) fn run(only: Option<&str>) -> Result<bool> {
@@ -35,7 +32,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<bool> {
     let (mut suites, units): (Vec<_>, Vec<_>) = binaries
         .into_iter()
         .filter(|binary| wanted(&binary.name))
-        .partition(|binary| binary.package == SUITES && binary.is_suite);
+        .partition(|binary| binary.package == binaries::SUITES && binary.is_suite);
     // Stable: each part stays in the order of names.
     suites.sort_by_key(cases::is_slow);
 
@@ -55,8 +52,15 @@ pub(crate) fn run(only: Option<&str>) -> Result<bool> {
     for target in fuzz::targets()?.iter().filter(|target| wanted(target)) {
         summary.note(&format!("fuzz {target}"), fuzz::run(target));
     }
-    for binary in &suites {
-        cases::run_apart(binary, &skips, &mut summary)?;
+    let mut lanes = [Vec::new(), Vec::new()];
+    let mut alone = Vec::new();
+    for suite in suites {
+        match cases::lane(&suite).and_then(|lane| lanes.get_mut(lane)) {
+            Some(lane) => lane.push(suite),
+            None => alone.push(suite),
+        }
     }
+    cases::run_lanes(&lanes, &skips, &mut summary)?;
+    cases::run_lanes(&[alone], &skips, &mut summary)?;
     summary.report()
 }
