@@ -17,6 +17,7 @@ use crate::weir::{self, Event};
 const CONFIG: &str = "/run/weir-config/config.yaml";
 const POLICY: &str = "/run/weir-config/policy";
 const EVENTS: &str = "/run/weir-config/events.jsonl";
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What an agent is to be started with.
 #[derive(Clone, Debug, Default)]
@@ -177,6 +178,19 @@ impl Agent {
     pub fn records(&self, uid: &str, kind: &str) -> Result<Vec<Event>> {
         let (uid, kind) = (format!("\"uid\":\"{uid}\""), format!("\"kind\":\"{kind}\""));
         weir::events_in(&self.events, |line| line.contains(&kind) && line.contains(&uid))
+    }
+
+    /// The records of one kind of a pod, once there are so many: what happened may be ahead of them.
+    pub fn records_come(&self, uid: &str, kind: &str, count: usize) -> Result<Vec<Event>> {
+        let deadline = Instant::now() + DEFAULT_LIMIT;
+        loop {
+            let records = self.records(uid, kind)?;
+            if records.len() >= count {
+                return Ok(records);
+            }
+            ensure!(Instant::now() < deadline, "{} of {count} {kind} records", records.len());
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 
     /// What `weir pods --json` tells on the node.

@@ -5,8 +5,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use weir_tests::exec::{self, DEFAULT_LIMIT};
 use weir_tests::lab::Lab;
 use weir_tests::registry::{self, PACKAGE, Registry, VERSION, first_question, fresh_folder, run};
 use weir_tests::skip::{self, Skip};
@@ -15,8 +17,24 @@ use weir_tests::weir::{self, Outcome};
 /// Where archives are, if not beside the index.
 const ARCHIVES: &str = "mirror.example.com";
 
+/// Waits until the connections of what ran before are closed from both sides: the kernel sends for them.
+fn all_is_closed(lab: &Lab) -> Result<()> {
+    let deadline = Instant::now() + DEFAULT_LIMIT;
+    loop {
+        let mut open = lab.client.host().enter("ss");
+        open.args(["-Htn", "state", "connected", "exclude", "time-wait"]);
+        let open = exec::run(open, DEFAULT_LIMIT)?.expect_code(0)?.stdout;
+        if open.is_empty() {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "still open: {open}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// The profile that is suggested for `checkout`, without a packet and without a warning.
 fn suggest(lab: &Lab, checkout: &Path) -> Result<String> {
+    all_is_closed(lab)?;
     let watch = lab.watch_client_link()?;
     let script = format!("exec '{}' policy suggest --project .", weir::binary()?.display());
     let output = run(lab, checkout, &script)?.expect_code(0)?;

@@ -126,8 +126,7 @@ fn a_job_reads_what_it_was_refused_and_how_to_ask_for_it() -> Result<()> {
     ensure!(number(&report, "refused")? == counted, "{report}");
     suggests(&world, &report)?;
     only_port_80(&job)?;
-    let events = agent.events()?;
-    let violations: Vec<_> = events.iter().filter(|event| event.kind() == "violation").collect();
+    let violations = agent.records_come(&pod.spec().uid, "violation", 7)?;
     let beyond = violations.iter().filter(|event| event.ip() == V4 || event.ip() == V6).count();
     ensure!(violations.len() - beyond == 3 && beyond == 4, "{violations:?}");
     ensure!(!violations.iter().any(|event| event.host().contains("weir")), "{violations:?}");
@@ -180,7 +179,7 @@ fn in_audit_mode_a_check_passes_unless_it_is_asked_for_all() -> Result<()> {
     ensure!(number(&report, "refused")? == 0 && number(&report, "audited")? >= 2, "{report}");
     let rules = report["suggestion"].as_str().context("no suggestion")?;
     ensure!(rules.contains("files.example.com") && rules.contains("80/tcp"), "{rules}");
-    let events = agent.events()?;
+    let events = agent.records_come(&pod.spec().uid, "violation", 1)?;
     ensure!(events.iter().any(|event| event.host() == "files.example.com"), "{events:?}");
     is_no_violation(&events)
 }

@@ -176,15 +176,7 @@ impl Neighbours {
 
     /// Waits until `count` violations of a pod, or more, are on record.
     pub fn violations_come(&self, pod: &Pod, count: usize) -> Result<Vec<Event>> {
-        let deadline = Instant::now() + LIMIT;
-        loop {
-            let found = self.violations(pod)?;
-            if found.len() >= count {
-                return Ok(found);
-            }
-            ensure!(Instant::now() < deadline, "{} of {count} violations", found.len());
-            std::thread::sleep(LOOK_AGAIN);
-        }
+        self.agent.records_come(&pod.spec().uid, "violation", count)
     }
 
     /// Bytes that the agent keeps resident.

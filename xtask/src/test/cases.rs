@@ -35,8 +35,8 @@ const ON_NODES: [&str; 17] = [
     "telemetry",
     "wire",
 ];
-/// Suites that measure, or take all of the machine.
-const ALONE: [&str; 3] = ["images", "neighbours", "races"];
+/// Suites that measure, look for what is left on the machine, or take all of it.
+const ALONE: [&str; 4] = ["cleanup", "images", "neighbours", "races"];
 /// Suites that run what is fetched and built first, and the most time for one of their cases.
 const SLOW_SUITES: [&str; 2] = ["api_server", "kubelet"];
 /// The one of them whose case [`PREPARATION`] does that.
