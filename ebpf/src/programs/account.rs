@@ -138,7 +138,7 @@ pub(crate) fn received(pod: &CurrentPod, tag: &SocketTag, peer: Endpoint, bytes:
     let key = key(tag, peer, Outcome::Allowed, 0);
     if let Some(flow) = FLOWS.get_value_ptr_mut(pod.slot, &key) {
         // SAFETY: a field of a live map value.
-        add(unsafe { &raw mut (*flow).bytes_down }, bytes);
+        add(unsafe { &raw mut (*flow.cast::<Flow>()).bytes_down }, bytes);
     }
 }
 
@@ -153,7 +153,7 @@ fn count(pod: &CurrentPod, key: &FlowKey, tag: &SocketTag, rule: u32, amount: Am
     let Some(flows) = FLOWS.get(pod.slot) else { return true };
     let now = pod.now_ns();
     if let Some(flow) = flows.get_ptr_mut(key) {
-        bump(flow, now, amount);
+        bump(flow.cast(), now, amount);
         return false;
     }
     let flow = Flow {
@@ -167,7 +167,7 @@ fn count(pod: &CurrentPod, key: &FlowKey, tag: &SocketTag, rule: u32, amount: Am
         rule,
         padding: 0,
     };
-    if flows.insert(key, flow, u64::from(BPF_NOEXIST)).is_ok() {
+    if flows.insert(key, [flow], u64::from(BPF_NOEXIST)).is_ok() {
         // The agent makes room by this count, before there is none.
         if let Some(counters) = counters(pod) {
             // SAFETY: a field of a live map value.
@@ -177,7 +177,7 @@ fn count(pod: &CurrentPod, key: &FlowKey, tag: &SocketTag, rule: u32, amount: Am
     }
     // Another CPU was first, or the table gave no room.
     if let Some(flow) = flows.get_ptr_mut(key) {
-        bump(flow, now, amount);
+        bump(flow.cast(), now, amount);
         return false;
     }
     if let Some(counters) = counters(pod) {

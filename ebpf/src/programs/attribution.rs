@@ -74,7 +74,7 @@ fn remember(pod: &CurrentPod, key: &ProcessKey, task: u64, leader: u64, offsets:
     let Some(process) = processes.get_ptr_mut(key) else { return };
     // SAFETY: the kernel returned it for this run; only this path writes to an entry, and readers
     // wait for `ready`.
-    let process = unsafe { &mut *process };
+    let process = unsafe { &mut *process.cast::<Process>() };
     process.comm = read(leader, offsets.task_comm);
     ancestors(process, leader, offsets);
     executable(process, task, offsets);

@@ -155,7 +155,7 @@ fn remember_client(pod: &CurrentPod, tag: &SocketTag, packet: &Packet) {
     };
     if let Some(clients) = CLIENTS.get(pod.slot) {
         // Without room the query goes unanswered, which is closed.
-        let _full = clients.insert(packet.source, client, 0);
+        let _full = clients.insert(packet.source, [client], 0);
     }
 }
 

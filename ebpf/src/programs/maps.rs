@@ -36,8 +36,18 @@ pub(crate) static CGROUPS: Array<u64, SLOTS> = Array::new();
 #[btf_map]
 pub(crate) static COUNTERS: Array<PodCounters, SLOTS> = Array::new();
 
+/// The value of a pod's table: one of `V`.
+///
+/// An array, because Linux 5.15 to 6.2 compare what they know of timers in a value when a map is put in the place of the
+/// template (`bpf_map_meta_equal`, `timer_off`): of a structure that BTF describes they know that there is none, and of
+/// anything else nothing, as of the maps that the agent makes without BTF.
+type One<V> = [V; 1];
+
 /// A pod's table whose memory grows with what it holds. It never evicts: the agent keeps it below its size.
-type PodTable<K, V> = ArrayOfMaps<HashMap<K, V, 16, { BPF_F_NO_PREALLOC as usize }>, SLOTS>;
+type PodTable<K, V> = ArrayOfMaps<HashMap<K, One<V>, 16, { BPF_F_NO_PREALLOC as usize }>, SLOTS>;
+
+/// A pod's table in which the oldest makes room for the newest.
+type PodCache<K, V> = ArrayOfMaps<LruHashMap<K, One<V>, 16>, SLOTS>;
 
 /// Each pod's own allow map; the inner size given here is a template, the agent makes the real ones.
 #[btf_map]
@@ -51,10 +61,9 @@ pub(crate) static FLOWS: PodTable<FlowKey, Flow> = ArrayOfMaps::new();
 #[btf_map]
 pub(crate) static PROCESSES: PodTable<ProcessKey, Process> = ArrayOfMaps::new();
 
-/// Each pod's own table of flows that the second layer admitted; the oldest makes room for the newest.
+/// Each pod's own table of flows that the second layer admitted.
 #[btf_map]
-pub(crate) static WIRE_FLOWS: ArrayOfMaps<LruHashMap<WireKey, WireFlow, 16>, SLOTS> =
-    ArrayOfMaps::new();
+pub(crate) static WIRE_FLOWS: PodCache<WireKey, WireFlow> = ArrayOfMaps::new();
 
 /// The slot behind each device that the second layer guards, by the device's index.
 #[btf_map]
@@ -62,8 +71,7 @@ pub(crate) static WIRES: HashMap<u32, u32, 4096, { BPF_F_NO_PREALLOC as usize }>
 
 /// Each pod's own table of who asked the resolver.
 #[btf_map]
-pub(crate) static CLIENTS: ArrayOfMaps<LruHashMap<Endpoint, Client, 16>, SLOTS> =
-    ArrayOfMaps::new();
+pub(crate) static CLIENTS: PodCache<Endpoint, Client> = ArrayOfMaps::new();
 
 /// Trusted networks of all pods; the slot and bank lead every key.
 #[btf_map]
@@ -71,7 +79,7 @@ pub(crate) static NETWORKS: LpmTrie<NetworkKey, Network, 65536> = LpmTrie::new()
 
 /// A zeroed process: the entry is inserted from here and filled in place, too large for the stack.
 #[btf_map]
-pub(crate) static BLANK_PROCESS: Array<Process, 1> = Array::new();
+pub(crate) static BLANK_PROCESS: Array<One<Process>, 1> = Array::new();
 
 /// First sights of refused and audited flows; each pod has its share (`weir_ebpf::pod::has_share`).
 #[btf_map]

@@ -15,7 +15,7 @@ impl Tables for CurrentPod {
         let entry = ALLOW.get_value_ptr_mut(self.slot, endpoint)?;
         // SAFETY: the kernel returned it for this run; an entry that is replaced meanwhile is read
         // half old and half new at worst, and its two words do not depend on each other.
-        Some(unsafe { entry.read() })
+        Some(unsafe { entry.cast::<AllowEntry>().read() })
     }
 
     #[inline(always)]

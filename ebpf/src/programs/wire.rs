@@ -159,7 +159,7 @@ fn passage(
     if let Some(flow) = WIRE_FLOWS.get_value_ptr_mut(pod.slot, key) {
         // SAFETY: the kernel returned it for this run; both words are written whole, and either pair of
         // old and new is one that was admitted.
-        let flow = unsafe { &mut *flow };
+        let flow = unsafe { &mut *flow.cast::<WireFlow>() };
         if flow.generation == pod.state.generation {
             return (Passage::Known, flow.rule);
         }
@@ -219,7 +219,7 @@ fn remember(pod: &CurrentPod, key: &WireKey, rule: u32) {
     let Some(flows) = WIRE_FLOWS.get(pod.slot) else { return };
     let flow = WireFlow { generation: pod.state.generation, rule };
     // Without room the flow is judged anew, packet by packet.
-    let _full = flows.insert(key, flow, u64::from(BPF_ANY));
+    let _full = flows.insert(key, [flow], u64::from(BPF_ANY));
 }
 
 /// Remembers where an admitted connection really goes when a load balancer chose that: what the kernel
