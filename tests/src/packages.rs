@@ -37,14 +37,15 @@ pub(crate) fn cache() -> Result<PathBuf> {
 
 /// The package `name` of the release `suite`; none where no mirror gives it.
 pub(crate) fn find(suite: &str, name: &str) -> Result<Option<Package>> {
-    find_as(suite, name, |_| Ok(Some(name.to_owned())))
+    find_as(suite, name, |_| Ok(vec![name.to_owned()]))
 }
 
-/// The package of `suite` that `choose` names, kept as `label`; none where no mirror gives it.
+/// The packages of `suite` that `choose` names, unpacked together and kept as `label`, with the version of the last; none
+/// where no mirror gives them.
 pub(crate) fn find_as(
     suite: &str,
     label: &str,
-    choose: impl FnOnce(&Archive) -> Result<Option<String>>,
+    choose: impl FnOnce(&Archive) -> Result<Vec<String>>,
 ) -> Result<Option<Package>> {
     let cache = cache()?;
     let place = cache.join(suite).join(label);
@@ -55,13 +56,19 @@ pub(crate) fn find_as(
         let Some(archive) = Archive::open(fresh.path(), suite, Lists::Programs)? else {
             return Ok(None);
         };
-        let Some(name) = choose(&archive)? else { return Ok(None) };
         let package = fresh.path().join("package");
         fs::create_dir(&package)?;
-        let Some(version) = archive.unpack(&name, &package.join("root"))? else { return Ok(None) };
+        let mut version = None;
+        for name in choose(&archive)? {
+            version = archive.unpack(&name, &package.join("root"))?;
+            if version.is_none() {
+                break;
+            }
+        }
+        let Some(version) = version else { return Ok(None) };
         fs::write(package.join("version"), version)?;
         let renamed = fs::rename(package, &place);
-        ensure!(place.exists(), "keeping {name} of {suite}: {renamed:?}");
+        ensure!(place.exists(), "keeping {label} of {suite}: {renamed:?}");
     }
     let version = fs::read_to_string(place.join("version"))?;
     Ok(Some(Package { folder: place.join("root"), version }))
@@ -86,7 +93,7 @@ pub(crate) struct Archive {
 impl Archive {
     /// Fetches the lists of `suite` into `folder`; none where no mirror gives them.
     pub(crate) fn open(folder: &Path, suite: &str, lists: Lists) -> Result<Option<Self>> {
-        let Some(mirror) = mirror() else { return Ok(None) };
+        let Some(mirror) = mirror(suite) else { return Ok(None) };
         for inner in ["lists/partial", "archives/partial", "none"] {
             fs::create_dir_all(folder.join(inner))?;
         }
@@ -164,13 +171,14 @@ impl Archive {
     }
 }
 
-/// The mirror that this machine takes its own packages from.
-fn mirror() -> Option<String> {
+/// The mirror that this machine takes its own packages from, that of security updates for their suites.
+fn mirror(suite: &str) -> Option<String> {
     let mut list = Command::new("apt-get");
     list.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]);
     let output = exec::run(list, DEFAULT_LIMIT).ok()?.expect_code(0).ok()?;
-    // The security archive has no releases but its own.
-    output.stdout.lines().find(|uri| !uri.contains("security")).map(str::to_owned)
+    // The security archive has no suites but its own.
+    let is_security = suite.ends_with("-security");
+    output.stdout.lines().find(|uri| uri.contains("security") == is_security).map(str::to_owned)
 }
 
 fn configuration(folder: &Path) -> String {

@@ -21,6 +21,8 @@ pub enum Skip {
     NoMaven,
     /// The kernel refuses to load BPF LSM programs.
     NoBpfLsm,
+    /// The kernel has no TCX links, which began with 6.6.
+    NoTcx,
     /// No Debian mirror that this machine reaches gives this series of containerd.
     NoContainerd,
     /// No Debian mirror that this machine reaches gives Docker.
@@ -54,6 +56,7 @@ impl Skip {
             Self::NoPrometheus => "no Debian mirror gives Prometheus",
             Self::NoCollector => "pip gives no libraries for a collector",
             Self::NoBpfLsm => "the kernel loads no BPF LSM programs",
+            Self::NoTcx => "the kernel has no TCX links",
         }
     }
 }

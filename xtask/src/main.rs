@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask setup|check|test|demo|bench|image`.
+//! Developer commands: `cargo xtask setup|check|test|vm|demo|bench|image`.
 //!
 //! `demo` and `test` set the machine up first, so that either works from a clean clone.
 
@@ -8,6 +8,7 @@ mod lab;
 mod setup;
 mod shell;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Command {
         #[arg(long)]
         only: Option<String>,
     },
+    /// End-to-end suites on the kernels that clusters run, each in a virtual machine
+    Vm(vm::Options),
     /// Start a small internet and watch weir hold back real programs
     Demo,
     /// Measure against the same machine without weir
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Setup { check: false } => setup::run().map(|()| true),
         Command::Check => check::run().map(|outcome| outcome.report()),
         Command::Test { only } => test::run(only.as_deref()),
+        Command::Vm(options) => vm::run(&options),
         Command::Demo => lab::demo(),
         Command::Bench { only } => lab::bench(only.as_deref()),
         Command::Image(options) => image::run(&options).map(|()| true),

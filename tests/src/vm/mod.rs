@@ -10,18 +10,21 @@
 mod initramfs;
 mod kernel;
 mod qemu;
+pub mod suites;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 
 use self::initramfs::Job;
 pub use self::kernel::{Kernel, Series};
+pub use self::qemu::Lsm;
 use self::qemu::Machine;
 use crate::exec::{self, DEFAULT_LIMIT, Output};
-use crate::lab::{Host, Netns};
+use crate::lab::{Host, Netns, own_prefix, sweep};
 
 /// The address by which a guest reaches the loopback of the namespace that its machine runs in.
 pub const HOST: &str = "10.0.2.2";
@@ -42,6 +45,12 @@ pub fn guest_folder() -> Option<PathBuf> {
     std::env::var_os(TOLD).map(PathBuf::from)
 }
 
+/// A new folder for a machine's files; what machines of dead processes left is removed first.
+pub fn folder() -> Result<TempDir> {
+    sweep()?;
+    Ok(tempfile::Builder::new().prefix(&own_prefix()?).tempdir()?)
+}
+
 /// In a guest: gives `host` the machine's link, by which it reaches [`HOST`].
 pub fn link(host: &Host) -> Result<()> {
     let mut link = Command::new("ip");
@@ -59,6 +68,18 @@ pub fn run_this_program(
     arguments: &[&str],
     limit: Duration,
 ) -> Result<Output> {
+    run_with(kernel, Lsm::Bpf, network, folder, arguments, limit)
+}
+
+/// As [`run_this_program`], with these security modules.
+pub fn run_with(
+    kernel: &Kernel,
+    lsm: Lsm,
+    network: &Netns,
+    folder: &Path,
+    arguments: &[&str],
+    limit: Duration,
+) -> Result<Output> {
     let program = std::env::current_exe().context("finding the running program")?;
     let mut command = vec![program.to_string_lossy().into_owned()];
     command.extend(arguments.iter().map(|&word| word.to_owned()));
@@ -67,7 +88,7 @@ pub fn run_this_program(
     let job = Job { folder: &place, command: &command, environment: &told };
     let archive = initramfs::write(folder, kernel, &job)?;
     for _ in 0..BOOTS {
-        let machine = Machine::start(kernel, network, folder, &archive)?;
+        let machine = Machine::start(kernel, lsm, network, folder, &archive)?;
         if machine.has_booted(BOOT_LIMIT) {
             return machine.finish(limit);
         }

@@ -19,9 +19,18 @@ const DAEMONS: [&str; 2] = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"]
 const OFF_LIMIT: Duration = Duration::from_secs(20);
 
 /// `slab_debug=F`: without a working cmpxchg16b some allocators of the kernel refuse interrupts' requests, and
-/// checking makes them take locks instead. BPF's LSM has to be named on kernels that leave it out.
+/// checking makes them take locks instead.
 const KERNEL_COMMAND_LINE: &str = "console=ttyS0 panic=1 loglevel=4 slab_debug=F \
-     lsm=landlock,lockdown,yama,integrity,apparmor,bpf";
+     lsm=landlock,lockdown,yama,integrity,apparmor";
+
+/// Whether a kernel asks BPF programs for leave, which on most has to be asked for when it boots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lsm {
+    /// It does.
+    Bpf,
+    /// It does not.
+    None,
+}
 
 /// A running machine; ended on drop.
 #[derive(Debug)]
@@ -37,6 +46,7 @@ impl Machine {
     /// Starts a machine with `kernel` and the initial file system `archive`, its files in `folder`.
     pub(super) fn start(
         kernel: &Kernel,
+        lsm: Lsm,
         network: &Netns,
         folder: &Path,
         archive: &Path,
@@ -63,7 +73,11 @@ impl Machine {
         // The emulation of QEMU 7 corrupts flags around cmpxchg16b, and more than one processor needs that.
         qemu.args(["-cpu", "max,cx16=off", "-smp", "1"]);
         qemu.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(archive);
-        qemu.args(["-append", KERNEL_COMMAND_LINE]);
+        let more = match lsm {
+            Lsm::Bpf => ",bpf",
+            Lsm::None => "",
+        };
+        qemu.args(["-append", &format!("{KERNEL_COMMAND_LINE}{more}")]);
         qemu.arg("-serial").arg(format!("file:{}", console.display()));
         qemu.args(["-chardev", "stdio,id=reports,signal=off", "-serial", "chardev:reports"]);
         qemu.arg("-serial").arg(format!("file:{}", output.display()));

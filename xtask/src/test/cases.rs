@@ -39,7 +39,9 @@ const ON_NODES: [&str; 17] = [
 const ALONE: [&str; 4] = ["cleanup", "images", "neighbours", "races"];
 /// Suites that run what is fetched and built first, and the most time for one of their cases.
 const SLOW_SUITES: [&str; 2] = ["api_server", "kubelet"];
-/// The one of them whose case [`PREPARATION`] does that.
+/// The suite that emulates one machine after another, which takes one processor.
+const MACHINES: &str = "kernels";
+/// The one of the slow suites whose case [`PREPARATION`] does that.
 const PREPARING_SUITE: &str = "kubelet";
 const SLOW_CASE_LIMIT: Duration = Duration::from_secs(1200);
 /// Most time for all unit tests of one program.
@@ -71,18 +73,26 @@ pub(super) fn run_together(binary: &Binary, summary: &mut Summary) -> Result<()>
     Ok(())
 }
 
-/// Whether a suite takes so long that it comes last.
+/// Whether a suite takes so long that it comes last, and each of its cases longer than others'.
 pub(super) fn is_slow(binary: &Binary) -> bool {
-    SLOW_SUITES.iter().any(|name| is_suite(binary, name))
+    is_suite(binary, MACHINES) || SLOW_SUITES.iter().any(|name| is_suite(binary, name))
 }
 
-/// In which lane a suite runs: `None` with none beside it.
-pub(super) fn lane(binary: &Binary) -> Option<usize> {
+/// When a suite runs, and in which lane: the stages one after another, a stage's lanes beside each other.
+pub(super) const STAGES: [usize; 3] = [2, 1, 2];
+
+/// The stage and the lane of a suite.
+pub(super) fn place(binary: &Binary) -> (usize, usize) {
     let is_one_of = |names: &[&str]| names.iter().any(|name| is_suite(binary, name));
-    if is_slow(binary) || is_one_of(&ALONE) {
-        return None;
+    if is_suite(binary, MACHINES) {
+        (2, 1)
+    } else if is_slow(binary) {
+        (2, 0)
+    } else if is_one_of(&ALONE) {
+        (1, 0)
+    } else {
+        (0, usize::from(is_one_of(&ON_NODES)))
     }
-    Some(usize::from(is_one_of(&ON_NODES)))
 }
 
 /// Whether a suite has a preparation.

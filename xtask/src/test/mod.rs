@@ -5,7 +5,7 @@ mod cases;
 mod fuzz;
 mod summary;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use self::summary::Summary;
 use crate::shell::{self, cargo, say};
@@ -29,13 +29,10 @@ pub(crate) fn run(only: Option<&str>) -> Result<bool> {
     shell::run(cargo(&programs))?;
     let binaries = binaries::build()?;
     let wanted = |name: &str| only.is_none_or(|part| name.contains(part));
-    let (mut suites, units): (Vec<_>, Vec<_>) = binaries
+    let (suites, units): (Vec<_>, Vec<_>) = binaries
         .into_iter()
         .filter(|binary| wanted(&binary.name))
         .partition(|binary| binary.package == binaries::SUITES && binary.is_suite);
-    // Stable: each part stays in the order of names.
-    suites.sort_by_key(cases::is_slow);
-
     let _preparations: Vec<_> = suites
         .iter()
         .filter(|suite| cases::prepares(suite))
@@ -52,15 +49,14 @@ pub(crate) fn run(only: Option<&str>) -> Result<bool> {
     for target in fuzz::targets()?.iter().filter(|target| wanted(target)) {
         summary.note(&format!("fuzz {target}"), fuzz::run(target));
     }
-    let mut lanes = [Vec::new(), Vec::new()];
-    let mut alone = Vec::new();
+    let mut stages = cases::STAGES.map(|lanes| vec![Vec::new(); lanes]);
     for suite in suites {
-        match cases::lane(&suite).and_then(|lane| lanes.get_mut(lane)) {
-            Some(lane) => lane.push(suite),
-            None => alone.push(suite),
-        }
+        let (stage, lane) = cases::place(&suite);
+        let place = stages.get_mut(stage).and_then(|stage| stage.get_mut(lane));
+        place.context("a suite without a place")?.push(suite);
     }
-    cases::run_lanes(&lanes, &skips, &mut summary)?;
-    cases::run_lanes(&[alone], &skips, &mut summary)?;
+    for lanes in &stages {
+        cases::run_lanes(lanes, &skips, &mut summary)?;
+    }
     summary.report()
 }

@@ -1,0 +1,102 @@
+//! What weir promises of a pod, on each kernel that clusters run: the same acts on a node in a virtual machine.
+//!
+//! Each case runs twice: on this machine, where it starts a virtual machine, and in that machine, where the acts are. All
+//! other suites run there by `cargo xtask vm`.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use weir_tests::agent::Agent;
+use weir_tests::jobs::{Jobs, LIMIT, connects, fetch, silent};
+use weir_tests::lab::{Netns, addresses};
+use weir_tests::node::PodSpec;
+use weir_tests::skip::{self, Skip};
+use weir_tests::traces;
+use weir_tests::vm::{self, Kernel, Series};
+
+/// For all that happens in a virtual machine.
+const GUEST_LIMIT: Duration = Duration::from_secs(600);
+/// What the profile allows, at port 80, and what it does not.
+const FILES: &str = "files.example.com";
+const MIRROR: &str = "mirror.example.com";
+
+/// Runs the case `case` of this program on a kernel, or is that run.
+fn on(series: Series, case: &str) -> Result<()> {
+    if vm::guest_folder().is_some() {
+        return acts();
+    }
+    let Some(kernel) = Kernel::find(series)? else {
+        return skip::record(&format!("Linux {series}"), Skip::NoKernel);
+    };
+    let folder = vm::folder()?;
+    let network = Netns::create("vm")?;
+    let arguments = ["--exact", case, "--nocapture", "--test-threads", "1"];
+    let output = vm::run_this_program(&kernel, &network, folder.path(), &arguments, GUEST_LIMIT)?;
+    ensure!(output.code == 0, "on {}: {}", kernel.version(), output.describe());
+    // A guest that had found another name to run would have run nothing.
+    ensure!(output.stdout.contains("1 passed"), "{}", output.describe());
+    Ok(())
+}
+
+/// One act after another, each on what the last one left.
+fn acts() -> Result<()> {
+    let jobs = Jobs::new()?;
+    let agent = Jobs::allowing(&[FILES]).start(&jobs.node)?;
+    let watch = jobs.watch_attacker()?;
+    jobs.refused_flood(PodSpec::new("short"))
+        .context("a job that sends from its first instruction on")?;
+    silent(&watch)?;
+    agent.wait_for("phase=\"gone\"")?;
+
+    let pod = jobs.pod(PodSpec::new("stays"))?;
+    let build = pod.start(jobs.sleeper())?;
+    ensure!(fetch(&build, FILES)? == 0, "what is allowed is not reached");
+    ensure!(fetch(&build, MIRROR)? == 4, "a name that is not allowed is not refused");
+    let attacker = addresses::ATTACKER.v4.to_string();
+    ensure!(!connects(&build, &attacker)?, "an address is reached");
+    let told = agent.records_come(&pod.spec().uid, "violation", 2)?;
+    let name = told.iter().find(|event| event.host() == MIRROR).context("no name on record")?;
+    ensure!(name.comm() == "client" && name.text("/container") == "build", "{name}");
+    let connect = told.iter().find(|event| event.ip() == attacker).context("no address")?;
+    ensure!(connect.comm() == "curl" && connect.port() == 80, "{connect}");
+    ensure!(connect.text("/process/binary") == "/bin/curl", "{connect}");
+    ensure!(connect.ancestry().last() == Some(&"curl"), "{connect}");
+    silent(&watch)?;
+
+    agent.kill()?;
+    pod.start(jobs.flood(Some(2)))?.wait(LIMIT)?;
+    let files = addresses::WEB[0].v4.to_string();
+    ensure!(connects(&build, &files)?, "what was resolved is lost while no agent runs");
+    ensure!(fetch(&build, MIRROR)? == 1, "a name resolved while no agent runs");
+    silent(&watch)?;
+
+    let agent = Agent::spawn(&jobs.node)?;
+    agent.wait_for("enforced sandbox")?;
+    ensure!(fetch(&build, FILES)? == 0, "what is allowed is not reached by the next agent's leave");
+    ensure!(!connects(&build, &attacker)?, "an address is reached by the next agent's leave");
+    silent(&watch)?;
+    pod.remove()?;
+    agent.wait_for("phase=\"gone\"")?;
+    agent.stop()?;
+    traces::none(&jobs.node)
+}
+
+#[test]
+fn linux_5_10() -> Result<()> {
+    on(Series::V5_10, "linux_5_10")
+}
+
+#[test]
+fn linux_6_1() -> Result<()> {
+    on(Series::V6_1, "linux_6_1")
+}
+
+#[test]
+fn linux_6_12() -> Result<()> {
+    on(Series::V6_12, "linux_6_12")
+}
+
+#[test]
+fn linux_7() -> Result<()> {
+    on(Series::V7, "linux_7")
+}
