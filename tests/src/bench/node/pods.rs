@@ -1,16 +1,23 @@
-//! What 110 pods cost the agent: memory, and processor time while nothing happens.
+//! What 110 pods cost the agent: memory, processor time while nothing happens, and other policies for all of them.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use nix::sys::signal::Signal;
 
-use super::{Row, Stage, Target};
+use super::{ENFORCED, Row, Stage, Target};
+use crate::agent::AgentSpec;
 use crate::bench::process::{cpu_seconds, status_kib};
+use crate::bench::row::median;
 use crate::node::PodSpec;
+use crate::profile::Profile;
 
 /// As many as a kubelet runs by default.
 const PODS: usize = 110;
 const IDLE: Duration = Duration::from_secs(10);
+/// Times that the policies are changed.
+const CHANGES: usize = 7;
 
 pub(super) fn rows(stage: &Stage) -> Result<Vec<Row>> {
     let pods = (0..PODS)
@@ -26,6 +33,7 @@ pub(super) fn rows(stage: &Stage) -> Result<Vec<Row>> {
     // Nothing is awaited here: what is measured is the waiting.
     std::thread::sleep(IDLE);
     let busy = (cpu_seconds(pid)? - before) / start.elapsed().as_secs_f64() * 100.0;
+    let changes = (0..CHANGES).map(|number| change(stage, number)).collect::<Result<_>>()?;
     for pod in pods {
         pod.remove()?;
     }
@@ -39,5 +47,22 @@ pub(super) fn rows(stage: &Stage) -> Result<Vec<Row>> {
     Ok(vec![
         row("resident memory", "MiB", resident, 40.0),
         row("idle, share of a CPU", "%", busy, 0.5),
+        row("other policies, until all have them", "ms", median(changes), 300.0),
     ])
+}
+
+/// Milliseconds from the word that the policies are others until they are in force for all pods.
+fn change(stage: &Stage, number: usize) -> Result<f64> {
+    let names = [format!("number-{number}.example.com")];
+    let profile = Profile::deny_all().domains_at(&names.each_ref().map(String::as_str), &["80"]);
+    let text = profile.text().replace("lab/test", &format!("lab/{ENFORCED}"));
+    let file = stage.node.path(AgentSpec::POLICY).join(format!("{ENFORCED}.yaml"));
+    let new = file.with_extension("new");
+    fs::write(&new, text)?;
+    fs::rename(&new, &file)?;
+    let begun = Instant::now();
+    // Not by the folder's own news, which waits until the folder is quiet.
+    stage.agent.process().signal(Signal::SIGHUP)?;
+    stage.agent.wait_for("are in force")?;
+    Ok(begun.elapsed().as_secs_f64() * 1000.0)
 }
