@@ -48,7 +48,9 @@ pub struct Client {
 impl Client {
     pub(super) fn new(host: Host, lab: &Path, ca: &Path) -> Result<Self> {
         let folder = lab.join("client");
-        fs::create_dir_all(folder.join("home"))?;
+        for inner in ["home", "tmp"] {
+            fs::create_dir_all(folder.join(inner))?;
+        }
         // As Debian's installer writes it: programs that ask for the machine's own name need no DNS.
         let own =
             fs::read_to_string("/proc/sys/kernel/hostname").context("reading the host name")?;
@@ -60,6 +62,8 @@ impl Client {
         let mut environment = BTreeMap::from([
             ("PATH".to_owned(), search),
             ("HOME".to_owned(), folder.join("home").into_os_string()),
+            // What they leave there goes with the lab.
+            ("TMPDIR".to_owned(), folder.join("tmp").into_os_string()),
             ("LC_ALL".to_owned(), "C".into()),
             ("GIT_TERMINAL_PROMPT".to_owned(), "0".into()),
         ]);
