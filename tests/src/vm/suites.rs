@@ -75,7 +75,7 @@ const fn describe(lsm: Lsm) -> &'static str {
 fn on(kernel: &Kernel, lsm: Lsm, matrix: &Matrix, out: &mut dyn Write) -> Result<bool> {
     let folder = super::folder()?;
     let network = Netns::create("vm")?;
-    let mut arguments = vec!["--inside"];
+    let mut arguments = Vec::new();
     if let Some(only) = &matrix.only {
         arguments.extend(["--only", only]);
     }
@@ -156,7 +156,6 @@ impl Matrix {
             let mut value =
                 || arguments.next().with_context(|| format!("{word} needs a value behind it"));
             match word.as_str() {
-                "--inside" => {}
                 "--only" => matrix.only = Some(value()?),
                 "--lsm" => {
                     matrix.lsm = match value()?.as_str() {

@@ -175,7 +175,12 @@ proptest! {
             let name = HostName::parse(name).unwrap();
             let before = matches!(base.profile.decide_name(&name), NameDecision::Allowed(_));
             let after = matches!(profile.decide_name(&name), NameDecision::Allowed(_));
-            prop_assert_eq!(after, before || names.contains(name.as_str()), "{}\n{}", name, merged.text);
+            let meant = before || names.contains(name.as_str());
+            // So many names below one domain may have become a wildcard.
+            let parent = name.as_str().split_once('.').map(|(_, parent)| parent);
+            let beside = names.iter().filter(|one| one.split_once('.').map(|(_, parent)| parent) == parent);
+            let is_below = beside.count() >= 10;
+            prop_assert!(if meant { after } else { !after || is_below }, "{}\n{}", name, merged.text);
         }
         let again = collect(&observed);
         let base = Base::from_yaml("again.yaml", merged.text.clone()).unwrap();
