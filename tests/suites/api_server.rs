@@ -149,10 +149,7 @@ impl Cluster {
         let flood = pod.start(self.jobs.flood(Some(2)))?;
         flood.wait(LIMIT)?;
         flood.remove()?;
-        let records = until(|| {
-            let records = agent.records(uid, "violation")?;
-            Ok((records.len() > before).then_some(records))
-        })?;
+        let records = agent.records_come(uid, "violation", before + 1)?;
         records.into_iter().nth(before).context("no violation")
     }
 
@@ -180,7 +177,7 @@ fn until<T>(mut found: impl FnMut() -> Result<Option<T>>) -> Result<T> {
 
 /// The record of a pod's beginning, once it is written.
 fn attached(agent: &Agent, pod: &Pod) -> Result<Event> {
-    until(|| Ok(agent.records(&pod.spec().uid, "attach")?.pop()))
+    agent.records_come(&pod.spec().uid, "attach", 1)?.pop().context("no record")
 }
 
 fn is_complete(event: &Event) -> bool {
@@ -238,7 +235,7 @@ fn records_are_completed_by_a_word_that_comes_late_and_go_without_one_that_never
     cluster.all_is_told(&agent, "marker-2")?;
     let uid = never.spec().uid.clone();
     never.remove()?;
-    let ended = until(|| Ok(agent.records(&uid, "detach")?.pop()))?;
+    let ended = agent.records_come(&uid, "detach", 1)?.pop().context("no record")?;
     ensure!(is_complete(&ended), "{ended}");
 
     // Gone: whoever comes under its uid again is not known.
@@ -258,10 +255,7 @@ fn records_are_completed_by_a_word_that_comes_late_and_go_without_one_that_never
     cluster.all_is_told(&agent, "marker-3")?;
     pod.remove()?;
     let pod = cluster.enforced(&agent, PodSpec { attempt: 1, ..gone })?;
-    let event = until(|| {
-        let records = agent.records(&pod.spec().uid, "attach")?;
-        Ok(records.into_iter().nth(1))
-    })?;
+    let event = agent.records_come(&pod.spec().uid, "attach", 2)?.pop().context("no record")?;
     ensure!(is_pending(&event), "{event}");
     agent.stop().map(drop)
 }
@@ -310,8 +304,6 @@ fn an_api_server_that_refuses_or_goes_away_holds_up_nothing_and_is_asked_again()
     until(|| Ok(is_complete(&cluster.refused(&agent, &pod)?).then_some(())))?;
 
     // Nothing waits for an API server that is away.
-    let unknown = cluster.unscheduled("unknown")?;
-    cluster.bind(&unknown, NODE)?;
     let later = cluster.unscheduled("later")?;
     cluster.plane.stop_api_server()?;
     let begun = Instant::now();

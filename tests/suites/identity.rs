@@ -117,7 +117,7 @@ fn every_version_of_the_runner_is_understood() -> Result<()> {
         let spec = spec_of(pod)?;
         let uid = spec.uid.clone();
         jobs.refused_flood(spec)?;
-        agent.wait_for("phase=\"gone\"")?;
+        agent.records_come(&uid, "detach", 1)?;
         let violation = agent.records(&uid, "violation")?.pop().context("no violation")?;
         ensure!(violation.value("/identity").is_none(), "{name}: {violation}");
         let job = violation.value("/gitlab").context("no job")?.clone();

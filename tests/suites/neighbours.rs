@@ -174,6 +174,7 @@ fn a_flood_of_events_hides_none_of_a_neighbours() -> Result<()> {
     pod.remove()?;
     neighbour.remove()?;
     node.agent.wait_for_many("phase=\"gone\"", 2, LIMIT)?;
+    node.agent.records_come(&uids[0], "detach", 1)?;
     let lost = node.agent.records(&uids[0], "lost")?;
     let counted: u64 = lost.iter().map(|event| event.number("/count")).sum();
     ensure!(counted >= loud.lost, "{counted} of {} told as lost", loud.lost);

@@ -150,13 +150,15 @@ impl Agent {
             Err(error) => {
                 let fault = chain(&error);
                 let bad = match self.policies.standing {
-                    Standing::Good | Standing::Bad(_) => Standing::Bad(fault.clone()),
-                    Standing::Missing(_) => Standing::Missing(fault.clone()),
+                    Standing::Good | Standing::Bad(_) => {
+                        self.work.policies_refused();
+                        Standing::Bad(fault.clone())
+                    }
+                    Standing::Missing(_) => {
+                        self.policies_missing(&fault);
+                        Standing::Missing(fault.clone())
+                    }
                 };
-                match bad {
-                    Standing::Missing(_) => self.policies_missing(&fault),
-                    _ => self.work.policies_refused(),
-                }
                 if cause == Cause::Asked || self.policies.standing != bad {
                     tracing::error!(error = %fault, "the policies stay as they were");
                     self.tell_policies(Some(fault));

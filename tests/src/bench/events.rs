@@ -104,6 +104,7 @@ fn counted(node: &Neighbours, pod: Pod) -> Result<u64> {
     let uid = pod.spec().uid.clone();
     pod.remove()?;
     node.agent.wait_for_many("phase=\"gone\"", 1, LIMIT)?;
+    node.agent.records_come(&uid, "detach", 1)?;
     let flows = node.agent.records(&uid, "flow")?;
     let refused = flows.iter().filter(|event| event.verdict() == "block");
     Ok(refused.map(|event| event.number("/count")).sum())

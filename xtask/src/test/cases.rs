@@ -39,11 +39,11 @@ const ON_NODES: [&str; 17] = [
 const ALONE: [&str; 4] = ["cleanup", "images", "neighbours", "races"];
 /// Suites that run what is fetched and built first, and the most time for one of their cases.
 const SLOW_SUITES: [&str; 2] = ["api_server", "kubelet"];
+const SLOW_CASE_LIMIT: Duration = Duration::from_secs(1200);
 /// The suite that emulates one machine after another, which takes one processor.
 const MACHINES: &str = "kernels";
 /// The one of the slow suites whose case [`PREPARATION`] does that.
 const PREPARING_SUITE: &str = "kubelet";
-const SLOW_CASE_LIMIT: Duration = Duration::from_secs(1200);
 /// Most time for all unit tests of one program.
 const UNIT_LIMIT: Duration = Duration::from_secs(600);
 /// Names the file to which a case appends what it skipped; the library of the suites knows it too.
@@ -123,7 +123,7 @@ impl Drop for Preparation {
 }
 
 /// Begins the preparation of the slow suites with what the other tests leave of the processors. The suites themselves
-/// wait for it, by a lock of its own.
+/// wait for it, by a lock of their own.
 pub(super) fn prepare(binary: &Binary) -> Result<Preparation> {
     let mut command = shell::command("nice");
     command.args(["-n", "19"]).arg(&binary.path).args(["--exact", PREPARATION]);

@@ -33,8 +33,7 @@ impl FirstSights {
             _ => return record.count,
         };
         if record.destination.is_none() {
-            let told = self.by_pod.remove(&self.pod(record)).unwrap_or(0);
-            return record.count.saturating_sub(u64::try_from(told).unwrap_or(0));
+            return record.count - self.told_of_the_rest(record);
         }
         let key = self.key(record);
         let full = self.waiting.len() >= REMEMBERED;
@@ -66,6 +65,19 @@ impl FirstSights {
     /// How many found no room.
     pub(super) const fn not_remembered(&self) -> u64 {
         self.not_remembered
+    }
+
+    /// How much of the flow of the rest its pod's first sights without a flow have told; the next reason's takes what is
+    /// left of them.
+    fn told_of_the_rest(&mut self, record: &Record) -> u64 {
+        let pod = self.pod(record);
+        let Some(left) = self.by_pod.get_mut(&pod) else { return 0 };
+        let told = (*left).clamp(0, i64::try_from(record.count).unwrap_or(i64::MAX));
+        *left -= told;
+        if *left == 0 {
+            self.by_pod.remove(&pod);
+        }
+        told.unsigned_abs()
     }
 
     fn step_pod(&mut self, record: &Record, step: i32) {
@@ -159,7 +171,9 @@ mod tests {
         }
         assert_eq!(sights.fresh(&flow(5)), 4);
         let rest = Record { destination: None, process: None, ..flow(12) };
-        assert_eq!(sights.fresh(&rest), 10);
+        // One such flow for each reason.
+        assert_eq!(sights.fresh(&Record { count: 1, ..rest.clone() }), 0);
+        assert_eq!(sights.fresh(&rest), 11);
         assert_eq!(sights.fresh(&Record { pod: None, ..rest }), 12);
         assert!(sights.by_pod.is_empty());
     }
