@@ -62,6 +62,8 @@ fn build(
         .args(["--features", features, "--target", TARGET, "--target-dir"])
         .arg(&target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", flags)
+        // The kernel's machine is that of the agent, not the one that builds: the bindings differ by it.
+        .env("AYA_BPF_TARGET_ARCH", env::var("CARGO_CFG_TARGET_ARCH")?)
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("RUSTC_WRAPPER");
     let output = command.output()?;

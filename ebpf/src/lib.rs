@@ -4,7 +4,7 @@
 //! Invariants:
 //! - Nothing here touches aya or a kernel helper, so everything is tested and fuzzed on the host and
 //!   compiled unchanged into the programs.
-//! - Types that cross the boundary are `repr(C)`, padded by hand, and their sizes asserted.
+//! - Types that cross the boundary are `repr(C)`, padded by hand, and their sizes and offsets asserted.
 //! - Integers cross the boundary, enums do not: reading one back is a parse that can fail.
 #![no_std]
 #![expect(
@@ -14,6 +14,7 @@
 
 pub mod address;
 pub mod flow;
+mod layout;
 pub mod packet;
 pub mod pod;
 pub mod process;

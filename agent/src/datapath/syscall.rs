@@ -223,6 +223,17 @@ fn element<K: aya::Pod, V: aya::Pod>(
     }
 }
 
+// As `union bpf_attr` has them (include/uapi/linux/bpf.h), whose 64-bit members are aligned to 8 on every machine.
+const _: () = {
+    use std::mem::offset_of;
+    assert!(size_of::<CreateRequest>() == 32 && offset_of!(CreateRequest, expected_revision) == 24);
+    assert!(size_of::<UpdateRequest>() == 16 && offset_of!(UpdateRequest, old_program) == 12);
+    assert!(size_of::<PathRequest>() == 16 && offset_of!(PathRequest, object) == 8);
+    assert!(size_of::<BatchRequest>() == 56 && offset_of!(BatchRequest, count) == 32);
+    assert!(offset_of!(BatchRequest, element_flags) == 40);
+    assert!(size_of::<ElementRequest>() == 32 && offset_of!(ElementRequest, key) == 8);
+};
+
 fn number(fd: BorrowedFd<'_>) -> io::Result<u32> {
     u32::try_from(fd.as_raw_fd()).map_err(io::Error::other)
 }
