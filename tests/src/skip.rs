@@ -37,6 +37,8 @@ pub enum Skip {
     NoPrometheus,
     /// pip of this machine gives no libraries for a collector.
     NoCollector,
+    /// No Debian mirror that this machine reaches gives what builds for another architecture.
+    NoCrossCompiler,
 }
 
 impl Skip {
@@ -55,6 +57,7 @@ impl Skip {
             Self::NoHelm => "no package client of this machine gives Helm",
             Self::NoPrometheus => "no Debian mirror gives Prometheus",
             Self::NoCollector => "pip gives no libraries for a collector",
+            Self::NoCrossCompiler => "no Debian mirror gives a cross compiler",
             Self::NoBpfLsm => "the kernel loads no BPF LSM programs",
             Self::NoTcx => "the kernel has no TCX links",
         }

@@ -1,8 +1,9 @@
-//! Developer commands: `cargo xtask setup|check|test|vm|demo|bench|image`.
+//! Developer commands: `cargo xtask setup|check|test|vm|demo|bench|image|cross`.
 //!
 //! `demo` and `test` set the machine up first, so that either works from a clean clone.
 
 mod check;
+mod cross;
 mod image;
 mod lab;
 mod setup;
@@ -50,6 +51,8 @@ enum Command {
     },
     /// Build the container images of the barrier and the agent, reproducibly and without a daemon
     Image(image::Options),
+    /// Build for another architecture, and run there what user emulation can run
+    Cross(cross::Options),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Demo => lab::demo(),
         Command::Bench { only } => lab::bench(only.as_deref()),
         Command::Image(options) => image::run(&options).map(|()| true),
+        Command::Cross(options) => cross::run(&options),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
-//! The image around a layer: blobs named by their digests, and the archive that holds them
-//! (OCI image specification 1.0: config.md, manifest.md, image-layout.md).
+//! Images of one name, each for an architecture, in one archive (OCI image specification 1.0: image-index.md,
+//! image-layout.md).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,89 +7,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
-use super::layer::{self, Layer};
+use super::built::{Blob, Built, Descriptor};
+use super::layer;
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// What an image says of itself.
-#[derive(Debug)]
-pub(super) struct Description {
-    /// The program that is started.
-    pub(super) entry: String,
-    /// Its arguments, where nobody gives others.
-    pub(super) command: &'static [&'static str],
-    /// `UID:GID`; none is root.
-    pub(super) user: Option<&'static str>,
-    /// Labels of the configuration.
-    pub(super) labels: BTreeMap<String, String>,
-}
-
-/// A whole image in memory.
+/// What is pushed and imported under one name.
 #[derive(Clone, Debug)]
 pub(super) struct Archive {
-    manifest: Blob,
-    config: Blob,
-    layer: Blob,
-}
-
-/// Bytes and their digest.
-#[derive(Clone, Debug)]
-struct Blob {
-    /// SHA-256, lower-case hexadecimal digits.
-    hex: String,
-    bytes: Vec<u8>,
-}
-
-// The order of the fields is the order in the blobs: a change of it changes digests.
-
-#[derive(Serialize)]
-struct Configuration<'a> {
-    architecture: &'a str,
-    os: &'a str,
-    config: Run<'a>,
-    rootfs: RootFs,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Run<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
-    entrypoint: [&'a str; 1],
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    cmd: &'a [&'a str],
-    working_dir: &'a str,
-    labels: &'a BTreeMap<String, String>,
-}
-
-#[derive(Serialize)]
-struct RootFs {
-    r#type: &'static str,
-    diff_ids: [String; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Manifest {
-    schema_version: u8,
-    media_type: &'static str,
-    config: Descriptor,
-    layers: [Descriptor; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    media_type: &'static str,
-    digest: String,
-    size: usize,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: BTreeMap<&'static str, String>,
+    first: Built,
+    more: Vec<Built>,
+    /// What names all of them, where there are several.
+    index: Option<Blob>,
 }
 
 #[derive(Serialize)]
@@ -97,7 +27,7 @@ struct Descriptor {
 struct Index {
     schema_version: u8,
     media_type: &'static str,
-    manifests: [Descriptor; 1],
+    manifests: Vec<Descriptor>,
 }
 
 #[derive(Serialize)]
@@ -115,89 +45,66 @@ struct DockerManifest {
     layers: [String; 1],
 }
 
-impl Blob {
-    fn new(bytes: Vec<u8>) -> Self {
-        Self { hex: sha256(&bytes), bytes }
-    }
-
-    fn of(value: &impl Serialize) -> Result<Self> {
-        Ok(Self::new(serde_json::to_vec(value)?))
-    }
-
-    fn digest(&self) -> String {
-        format!("sha256:{}", self.hex)
-    }
-
-    fn path(&self) -> String {
-        format!("blobs/sha256/{}", self.hex)
-    }
-
-    fn descriptor(&self, media_type: &'static str) -> Descriptor {
-        let annotations = BTreeMap::new();
-        Descriptor { media_type, digest: self.digest(), size: self.bytes.len(), annotations }
+impl Index {
+    const fn new(manifests: Vec<Descriptor>) -> Self {
+        Self { schema_version: 2, media_type: INDEX, manifests }
     }
 }
 
 impl Archive {
-    /// The image of `layer`.
-    pub(super) fn new(layer: &Layer, description: &Description) -> Result<Self> {
-        let tar = layer.tar()?;
-        let Description { entry, command, user, labels } = description;
-        let config = Blob::of(&Configuration {
-            architecture: architecture(),
-            os: "linux",
-            config: Run {
-                user: *user,
-                entrypoint: [entry],
-                cmd: command,
-                working_dir: "/",
-                labels,
-            },
-            rootfs: RootFs { r#type: "layers", diff_ids: [format!("sha256:{}", sha256(&tar))] },
-        })?;
-        let layer = Blob::new(layer::compress(&tar)?);
-        let manifest = Blob::of(&Manifest {
-            schema_version: 2,
-            media_type: MANIFEST,
-            config: config.descriptor(CONFIG),
-            layers: [layer.descriptor(LAYER)],
-        })?;
-        Ok(Self { manifest, config, layer })
+    /// `first` and, for other architectures, `more`.
+    pub(super) fn new(first: Built, more: Vec<Built>) -> Result<Self> {
+        let index = if more.is_empty() {
+            None
+        } else {
+            let all = std::iter::once(&first).chain(&more);
+            Some(Blob::of(&Index::new(all.map(Built::descriptor_in_index).collect()))?)
+        };
+        Ok(Self { first, more, index })
     }
 
-    /// The digest by which a manifest names this image, whatever its tag.
+    fn images(&self) -> impl Iterator<Item = &Built> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
+    /// The digest by which a pod names this, on whatever architecture, and whatever its tag.
     pub(super) fn digest(&self) -> String {
-        self.manifest.digest()
+        self.index.as_ref().map_or_else(|| self.first.manifest.digest(), Blob::digest)
     }
 
-    /// What a node fetches, bytes.
+    /// The most that a node fetches, bytes.
     pub(super) fn size_bytes(&self) -> usize {
-        [&self.manifest, &self.config, &self.layer].map(|blob| blob.bytes.len()).iter().sum()
+        let size = |image: &Built| image.blobs().map(|blob| blob.bytes.len()).iter().sum();
+        let index = self.index.as_ref().map_or(0, |index| index.bytes.len());
+        self.images().map(size).max().unwrap_or(0) + index
     }
 
-    /// The layer as it is fetched.
+    /// The layers as they are fetched.
     #[cfg(test)]
-    pub(super) fn layer_bytes(&self) -> &[u8] {
-        &self.layer.bytes
+    pub(super) fn layers(&self) -> impl Iterator<Item = &[u8]> {
+        self.images().map(|image| image.layer.bytes.as_slice())
     }
 
-    /// The archive, with the image named `name:tag`.
+    /// The archive, with what it holds named `name:tag`.
     pub(super) fn tar(&self, name: &str, tag: &str) -> Result<Vec<u8>> {
-        let mut manifest = self.manifest.descriptor(MANIFEST);
-        manifest.annotations.insert("io.containerd.image.name", format!("{name}:{tag}"));
-        manifest.annotations.insert("org.opencontainers.image.ref.name", tag.to_owned());
-        let index = Index { schema_version: 2, media_type: INDEX, manifests: [manifest] };
+        let mut named = match &self.index {
+            Some(index) => index.descriptor(INDEX),
+            None => self.first.descriptor(),
+        };
+        named.annotations.insert("io.containerd.image.name", format!("{name}:{tag}"));
+        named.annotations.insert("org.opencontainers.image.ref.name", tag.to_owned());
+        // It knows no image of several architectures, and is given the first.
         let docker = [DockerManifest {
-            config: self.config.path(),
+            config: self.first.config.path(),
             repo_tags: [format!("{name}:{tag}")],
-            layers: [self.layer.path()],
+            layers: [self.first.layer.path()],
         }];
-        let blobs = [&self.manifest, &self.config, &self.layer];
+        let blobs = self.images().flat_map(Built::blobs).chain(&self.index);
         let mut files: BTreeMap<String, Vec<u8>> =
-            blobs.into_iter().map(|blob| (blob.path(), blob.bytes.clone())).collect();
+            blobs.map(|blob| (blob.path(), blob.bytes.clone())).collect();
         let layout = Layout { image_layout_version: "1.0.0" };
         files.insert("oci-layout".to_owned(), serde_json::to_vec(&layout)?);
-        files.insert("index.json".to_owned(), serde_json::to_vec(&index)?);
+        files.insert("index.json".to_owned(), serde_json::to_vec(&Index::new(vec![named]))?);
         files.insert("manifest.json".to_owned(), serde_json::to_vec(&docker)?);
         let mut archive = tar::Builder::new(Vec::new());
         for (path, bytes) in files {
@@ -213,18 +120,4 @@ impl Archive {
             .and_then(|()| fs::rename(&unfinished, path))
             .with_context(|| format!("writing {}", path.display()))
     }
-}
-
-/// This machine's architecture by Go's name, which the specification uses.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }

@@ -12,17 +12,37 @@ use anyhow::{Context, Result, ensure};
 use flate2::{Compression, GzBuilder};
 use tar::{EntryType, Header};
 
+use crate::cross::{Architecture, elf_machine};
+
 /// Files by their path in the image, without the leading slash.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Layer {
+    architecture: Architecture,
     programs: BTreeMap<String, Vec<u8>>,
 }
 
 impl Layer {
-    /// Adds what the file at `source` holds as the executable file `path`.
+    /// Nothing yet, for machines of `architecture`.
+    pub(super) const fn new(architecture: Architecture) -> Self {
+        Self { architecture, programs: BTreeMap::new() }
+    }
+
+    /// What its programs run on.
+    pub(super) const fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
+    /// Adds what the file at `source` holds as the executable file `path`. It must be a program, or a library, of the
+    /// layer's architecture.
     pub(super) fn program(&mut self, path: &str, source: &Path) -> Result<()> {
         let name = path.strip_prefix('/').context("a path in an image begins at its root")?;
         let bytes = fs::read(source).with_context(|| format!("reading {}", source.display()))?;
+        ensure!(
+            elf_machine(&bytes) == Some(self.architecture.elf_machine()),
+            "{} is no program for {}",
+            source.display(),
+            self.architecture.name()
+        );
         let before = self.programs.insert(name.to_owned(), bytes);
         ensure!(before.is_none(), "two files for {path}");
         Ok(())
@@ -67,4 +87,22 @@ pub(super) fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;
     Ok(encoder.finish()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Layer;
+    use crate::cross::Architecture;
+
+    #[test]
+    fn only_programs_of_its_architecture_come_in() {
+        let own = std::env::current_exe().unwrap();
+        let host = Architecture::host().unwrap();
+        for architecture in [Architecture::Amd64, Architecture::Arm64] {
+            let added = Layer::new(architecture).program("/weir", &own);
+            assert_eq!(added.is_ok(), architecture == host, "{architecture:?}: {added:?}");
+        }
+        let text = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        assert!(Layer::new(host).program("/weir", &text).is_err());
+    }
 }

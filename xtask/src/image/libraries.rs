@@ -2,14 +2,26 @@
 //!
 //! The agent has some because Debian ships libmnl without a static library.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::cross::Toolchain;
 use crate::shell;
 
-/// Where the loader looks for the shared objects of `program`, in order; none of a static program.
-pub(super) fn of(program: &Path) -> Result<Vec<String>> {
+/// Where the loader looks for the shared objects of `program`, in order, and where they are on this machine; none of
+/// a static program.
+pub(super) fn of(program: &Path, toolchain: &Toolchain) -> Result<Vec<(String, PathBuf)>> {
+    match toolchain {
+        // The machine's own loader says it of its own programs.
+        Toolchain::Native => {
+            Ok(native(program)?.into_iter().map(|path| (path.clone(), path.into())).collect())
+        }
+        Toolchain::Cross(cross) => cross.shared_objects(program),
+    }
+}
+
+fn native(program: &Path) -> Result<Vec<String>> {
     let mut ldd = shell::command("ldd");
     ldd.arg(program).env("LC_ALL", "C").env_remove("LD_LIBRARY_PATH").env_remove("LD_PRELOAD");
     let output = ldd.output().context("starting ldd, of the package libc-bin")?;

@@ -1,28 +1,34 @@
 //! Container images without a daemon: built from this workspace, the same bytes from the same input.
 //!
 //! Every image is from scratch and has one layer. Its archive is an OCI image layout that `ctr images
-//! import` reads, with the one file more that `docker load` wants.
+//! import` reads, with the one file more that `docker load` wants. Of several architectures, one archive holds an
+//! image each and an index of them, whose one digest serves every node.
 //!
-//! **Invariant:** no time, user, host path or file order of the building machine reaches an image. What
-//! does are the compiler and, for the agent, the C libraries of the machine.
+//! **Invariants:**
+//! - No time, user, host path or file order of the building machine reaches an image. What does are the compiler and,
+//!   for the agent, the C libraries of the machine; for another architecture, Debian's for that.
+//! - Every program and library in an image is for the architecture that the image says.
 
 mod archive;
+mod built;
 mod layer;
 mod libraries;
 mod program;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use self::archive::{Archive, Description};
+use self::archive::Archive;
+use self::built::{Built, Description};
 use self::layer::Layer;
-use self::program::Tree;
+pub(crate) use self::program::Tree;
+use crate::cross::{Architecture, Toolchain};
 use crate::shell::{self, say};
 
 /// An image that can be built.
@@ -40,6 +46,9 @@ pub(crate) struct Options {
     /// Only this image
     #[arg(long)]
     only: Option<Image>,
+    /// For what machines: amd64, arm64, or both as `amd64,arm64`; without it, for such as this one
+    #[arg(long, value_delimiter = ',')]
+    arch: Vec<Architecture>,
     /// The folder that gets the archives
     #[arg(long, default_value = "target/images")]
     out: PathBuf,
@@ -52,10 +61,10 @@ pub(crate) struct Options {
 }
 
 impl Image {
-    const ALL: [Self; 2] = [Self::WeirInitc, Self::Weir];
+    pub(crate) const ALL: [Self; 2] = [Self::WeirInitc, Self::Weir];
 
     /// The last part of its name, and of its program's.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::WeirInitc => "weir-initc",
             Self::Weir => "weir",
@@ -75,13 +84,21 @@ impl Image {
         }
     }
 
-    /// Builds its program in `tree` and puts the image together.
-    fn build(self, tree: &Tree) -> Result<Archive> {
-        let program = tree.program(self)?;
-        let mut layer = Layer::default();
+    /// Builds its program in `tree` for `architecture` as the image holds it, and sees that an image can be made of
+    /// it; the program's path.
+    pub(crate) fn program(self, tree: &Tree, architecture: Architecture) -> Result<PathBuf> {
+        self.build(tree, architecture)?;
+        tree.program(self, &Toolchain::find(architecture)?)
+    }
+
+    /// Builds its program in `tree` for `architecture`, and puts the image together.
+    fn build(self, tree: &Tree, architecture: Architecture) -> Result<Built> {
+        let toolchain = Toolchain::find(architecture)?;
+        let program = tree.program(self, &toolchain)?;
+        let mut layer = Layer::new(architecture);
         layer.program(&format!("/{}", self.name()), &program)?;
-        for library in libraries::of(&program)? {
-            layer.program(&library, Path::new(&library))?;
+        for (path, library) in libraries::of(&program, &toolchain)? {
+            layer.program(&path, &library)?;
         }
         let entry = format!("/{}", self.name());
         let (user, command): (_, &[&str]) = match self {
@@ -96,20 +113,34 @@ impl Image {
             label("licenses", self.licenses()),
             label("source", env!("CARGO_PKG_REPOSITORY")),
         ]);
-        Archive::new(&layer, &Description { entry, command, user, labels })
+        Built::new(&layer, &Description { entry, command, user, labels })
+    }
+
+    /// Builds it for each of `architectures`, or for machines like this one where there is none.
+    fn build_all(self, tree: &Tree, architectures: &[Architecture]) -> Result<Archive> {
+        // In one order, however they were named: the index is made of it.
+        let all = BTreeSet::from_iter(architectures.iter().copied());
+        let mut built = all.into_iter().map(|architecture| self.build(tree, architecture));
+        let first = match built.next() {
+            Some(first) => first?,
+            None => self.build(tree, Architecture::host()?)?,
+        };
+        Archive::new(first, built.collect::<Result<_>>()?)
     }
 }
 
 /// Builds the images that `options` choose and prints name, digest and size of each.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let tree = Tree::new(shell::root(), &shell::root().join("target").join("image"));
+    let tree = Tree::of_images();
     let folder = shell::root().join(&options.out);
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     for image in Image::ALL {
         if options.only.is_some_and(|only| only != image) {
             continue;
         }
-        let archive = image.build(&tree).with_context(|| format!("the image {}", image.name()))?;
+        let archive = image
+            .build_all(&tree, &options.arch)
+            .with_context(|| format!("the image {}", image.name()))?;
         let path = folder.join(format!("{}.tar", image.name()));
         let name = format!("{}/{}", options.repository, image.name());
         archive.write(&path, &name, &options.tag)?;

@@ -1,43 +1,49 @@
 //! Building a program so that its bytes depend on its source and compiler alone.
 
-use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::Image;
+use crate::cross::Toolchain;
 use crate::shell;
 
 /// A checkout and the folder for what is built from it.
 #[derive(Clone, Debug)]
-pub(super) struct Tree {
+pub(crate) struct Tree {
     root: PathBuf,
     target: PathBuf,
 }
 
 impl Tree {
+    /// This checkout, and the folder where its images' programs are built.
+    pub(crate) fn of_images() -> Self {
+        Self::new(shell::root(), &shell::root().join("target").join("image"))
+    }
+
     pub(super) fn new(root: &Path, target: &Path) -> Self {
         Self { root: root.to_owned(), target: target.to_owned() }
     }
 
-    /// Builds the program of `image`; its path.
-    pub(super) fn program(&self, image: Image) -> Result<PathBuf> {
+    /// Builds the program of `image` with `toolchain`; its path.
+    pub(super) fn program(&self, image: Image, toolchain: &Toolchain) -> Result<PathBuf> {
         let (profile, is_static) = match image {
             Image::WeirInitc => ("initc", true),
             // libmnl comes as a shared object only.
             Image::Weir => ("dist", false),
         };
-        let host = host()?;
-        let mut cargo = shell::cargo(&["build", "--locked", "--profile", profile]);
+        let target = toolchain.target()?;
+        let mut cargo = toolchain.cargo(&["build", "--locked", "--profile", profile]);
         cargo.args(["--package", image.name(), "--bin", image.name()]);
         // Named also where it is the host: else the flags would hold for build scripts too.
-        cargo.args(["--target", &host, "--target-dir"]).arg(&self.target).current_dir(&self.root);
-        cargo.env("CARGO_ENCODED_RUSTFLAGS", self.flags(is_static).join("\x1f"));
+        cargo.args(["--target", &target, "--target-dir"]).arg(&self.target).current_dir(&self.root);
+        let flags = [self.flags(is_static), toolchain.flags()].concat();
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
         for variable in ["RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_INCREMENTAL"] {
             cargo.env_remove(variable);
         }
         shell::run(cargo)?;
-        let path = self.target.join(host).join(profile).join(image.name());
+        let path = self.target.join(target).join(profile).join(image.name());
         ensure!(path.is_file(), "cargo built no {}", path.display());
         Ok(path)
     }
@@ -55,13 +61,4 @@ impl Tree {
             .chain(is_static.then(|| "-Ctarget-feature=+crt-static".to_owned()))
             .collect()
     }
-}
-
-/// The target that the compiler builds for by itself.
-fn host() -> Result<String> {
-    let mut rustc = shell::command(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
-    rustc.arg("-vV");
-    let version = shell::capture(rustc)?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("a rustc that does not name its host")?.to_owned())
 }
