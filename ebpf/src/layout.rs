@@ -35,13 +35,7 @@ macro_rules! layout {
                 assert!(size_of::<$name>() == $size);
                 assert!(align_of::<$name>() == $align);
                 $(assert!(core::mem::offset_of!($name, $field) == $at);)+
-                let fields = [$(size_of_field::<$name, _>(|value| &value.$field)),+];
-                let mut sum = 0;
-                let mut index = 0;
-                while index < fields.len() {
-                    sum += fields[index];
-                    index += 1;
-                }
+                let sum = 0 $(+ size_of_field::<$name, _>(|value| &value.$field))+;
                 assert!(sum == $size);
             };
         )+

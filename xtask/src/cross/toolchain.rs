@@ -97,15 +97,6 @@ impl Toolchain {
             Self::Cross(cross) => cross.flags(),
         }
     }
-
-    /// Folders that no program may name.
-    #[cfg(test)]
-    pub(crate) fn folders(&self) -> Vec<PathBuf> {
-        match self {
-            Self::Native => Vec::new(),
-            Self::Cross(cross) => vec![cross.root.clone(), cross.tools.clone()],
-        }
-    }
 }
 
 impl Cross {

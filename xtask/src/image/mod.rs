@@ -119,7 +119,7 @@ impl Image {
     /// Builds it for each of `architectures`, or for machines like this one where there is none.
     fn build_all(self, tree: &Tree, architectures: &[Architecture]) -> Result<Archive> {
         // In one order, however they were named: the index is made of it.
-        let all = BTreeSet::from_iter(architectures.iter().copied());
+        let all: BTreeSet<_> = architectures.iter().copied().collect();
         let mut built = all.into_iter().map(|architecture| self.build(tree, architecture));
         let first = match built.next() {
             Some(first) => first?,

@@ -112,10 +112,10 @@ fn the_barrier_s_image_is_the_same_from_everywhere() {
     let checkout = elsewhere.path().join("a folder of another name");
     copy_checkout(&checkout);
     let built = tempfile::tempdir().unwrap();
-    let build = |tree: &Tree| Image::WeirInitc.build_all(tree, &[]).unwrap();
-    let here = build(&Tree::new(shell::root(), built.path()));
+    let of = |tree: &Tree| Image::WeirInitc.build_all(tree, &[]).unwrap();
+    let here = of(&Tree::new(shell::root(), built.path()));
     let other_target = checkout.join("out");
-    let there = build(&Tree::new(&checkout, &other_target));
+    let there = of(&Tree::new(&checkout, &other_target));
     assert_eq!(here.digest(), there.digest());
     assert_eq!(here.tar("a", "1").unwrap(), there.tar("a", "1").unwrap());
     let home = shell::cargo_home().unwrap();
