@@ -1,5 +1,5 @@
 //! A privileged job changes what holds it in the kernel, and the agent puts it right within a second; without
-//! privileges nothing can be changed. On kernels with BPF LSM too: these machines ask no BPF program for leave.
+//! privileges nothing can be changed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -244,8 +244,8 @@ fn what_cannot_be_put_right_is_said_and_tried_again() -> Result<()> {
     // Nothing can be pinned where nothing can be written.
     let remove = format!("rm /sys/fs/bpf/weir/*/pods/{}/*", tampered.pod.id());
     tampered.on_node(&format!("{remove}; mount -o remount,ro /sys/fs/bpf"))?;
-    let line = tampered.agent.wait_for("trying again")?;
-    ensure!(line.contains("what=\"pin\"") && line.contains("ERROR"), "{line}");
+    let line = tampered.agent.wait_for("what=\"pin\"")?;
+    ensure!(line.contains("trying again") && line.contains("ERROR"), "{line}");
     ensure!(tampered.repairs("pin")? == before, "something could be pinned");
     tampered.on_node("mount -o remount,rw /sys/fs/bpf")?;
     tampered.repaired("pin", before, HOOKS)?;

@@ -14,6 +14,7 @@ use std::{
         fd::{AsFd as _, BorrowedFd},
         unix::fs::MetadataExt as _,
     },
+    path::PathBuf,
 };
 
 use aya::maps::{IterableMap as _, MapError, cgroup_storage::CgroupStorageKey, lpm_trie};
@@ -31,7 +32,7 @@ use super::{
     outer::PodMaps,
     slot::Slot,
     tables::Tables,
-    wire::WireAttachment,
+    wire::{Mended, WireAttachment},
 };
 use crate::{events::record::Repaired, netns::filter::Filters};
 
@@ -121,7 +122,8 @@ impl Datapath {
         }
         *link = hook.attach(&programs, &folder).map_err(|error| failed(error.into()))?;
         if let Some(pins) = &mut attachment.pins {
-            pins.replace(hook.program, link.as_fd()).map_err(|error| failed(error.into()))?;
+            // If this fails, the look at the pins tries it again and tells.
+            pins.replace(hook.program, link.as_fd()).ok();
         }
         Ok(Link::Repaired)
     }
@@ -176,10 +178,13 @@ impl Datapath {
         for wire in wires {
             let device = wire.device();
             match self.mend_wire(wire, filters) {
-                Ok(mended) => {
-                    let kinds = [(mended.program, Repaired::Wire), (mended.pin, Repaired::Pin)];
-                    let kinds = kinds.into_iter().filter(|(is_mended, _)| *is_mended);
-                    found.extend(kinds.map(|(_, what)| Found { slot, what, outcome: Ok(1) }));
+                Ok(Mended { program, pin }) => {
+                    let path = PathBuf::from(device.to_string());
+                    let pin =
+                        pin.map_err(|source| DatapathError::Pin { path, source: source.into() });
+                    let kinds = [(Repaired::Wire, Ok(program)), (Repaired::Pin, pin)];
+                    let wrong = kinds.into_iter().filter(|(_, outcome)| !matches!(outcome, Ok(0)));
+                    found.extend(wrong.map(|(what, outcome)| Found { slot, what, outcome }));
                 }
                 Err(source) => {
                     let outcome = Err(DatapathError::Wire { device, source });

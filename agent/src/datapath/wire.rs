@@ -133,12 +133,12 @@ impl Datapath {
 }
 
 /// What was wrong with the second layer of a device, and is right again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Mended {
-    /// The program was not attached.
-    pub(super) program: bool,
-    /// The link was not pinned.
-    pub(super) pin: bool,
+    /// 1 when the program was not attached.
+    pub(super) program: u64,
+    /// 1 when the link was not pinned, or why it still is not.
+    pub(super) pin: io::Result<u64>,
 }
 
 impl Datapath {
@@ -150,39 +150,39 @@ impl Datapath {
         filters: &mut Filters,
     ) -> io::Result<Mended> {
         let device = wire.device;
-        let mut mended = Mended::default();
-        match &mut wire.kind {
-            Held::Link { link, pins } => {
-                let info = syscall::link_info(link.as_fd())?;
-                if info.device() == device && info.program != self.ids.wire {
-                    syscall::update_link(link.as_fd(), self.wire_program()?.as_fd())?;
-                    mended.program = true;
-                } else if info.device() != device {
-                    if !exists(device) {
-                        return Ok(mended);
-                    }
-                    *link = syscall::link_to_device(self.wire_program()?.as_fd(), device)?;
-                    mended.program = true;
-                    // A new link is not the one that is pinned.
-                    if let Some(pins) = pins {
-                        pins.replace(&pin_name(device), link.as_fd())?;
-                    }
-                }
-                if let Some(pins) = pins {
-                    mended.pin = pins.keep(&[(&pin_name(device), link.as_fd())])? > 0;
-                }
-            }
+        let (link, pins) = match &mut wire.kind {
+            Held::Link { link, pins } => (link, pins),
             Held::Filter => {
-                if filters.program(FILTER, device)? != Some(self.ids.wire) && exists(device) {
-                    filter(
-                        classifier(&mut lock(&self.programs)).map_err(io::Error::other)?,
-                        device,
-                    )?;
-                    mended.program = true;
-                }
+                let program = u64::from(self.mend_filter(device, filters)?);
+                return Ok(Mended { program, pin: Ok(0) });
             }
+        };
+        let info = syscall::link_info(link.as_fd())?;
+        let mut program = 0;
+        if info.device() != device {
+            if !exists(device) {
+                return Ok(Mended { program, pin: Ok(0) });
+            }
+            *link = syscall::link_to_device(self.wire_program()?.as_fd(), device)?;
+            if let Some(pins) = pins {
+                // If this fails, the look at the pins tries it again and tells.
+                pins.replace(&pin_name(device), link.as_fd()).ok();
+            }
+            program = 1;
+        } else if info.program != self.ids.wire {
+            syscall::update_link(link.as_fd(), self.wire_program()?.as_fd())?;
+            program = 1;
         }
-        Ok(mended)
+        let keep = |pins: &mut PinFolder| pins.keep(&[(&pin_name(device), link.as_fd())]);
+        Ok(Mended { program, pin: pins.as_mut().map_or(Ok(0), keep) })
+    }
+
+    fn mend_filter(&self, device: u32, filters: &mut Filters) -> io::Result<bool> {
+        if filters.program(FILTER, device)? == Some(self.ids.wire) || !exists(device) {
+            return Ok(false);
+        }
+        filter(classifier(&mut lock(&self.programs)).map_err(io::Error::other)?, device)?;
+        Ok(true)
     }
 }
 
