@@ -140,7 +140,7 @@ impl Datapath {
             match tables.slots.insert(key, attachment.slot, 0) {
                 Ok(()) => repaired += 1,
                 // Gone with the cgroup.
-                Err(_) if !fs::metadata(&attachment.cgroup).is_ok() => return Ok(0),
+                Err(_) if fs::metadata(&attachment.cgroup).is_err() => return Ok(0),
                 Err(error) => return Err(DatapathError::map("telling a hook its slot")(error)),
             }
         }
@@ -252,7 +252,7 @@ impl Slot {
             for (Kernel(endpoint), Kernel(entry)) in entries {
                 match expected(endpoint) {
                     None => foreign.push(*endpoint),
-                    Some(own) if !is_within(entry, &own) => cut.push((*endpoint, own)),
+                    Some(own) if !is_within(*entry, own) => cut.push((*endpoint, own)),
                     Some(_) => {}
                 }
             }
@@ -266,7 +266,7 @@ impl Slot {
 
 /// Whether an entry allows no more than another. Moments are told from each other by a tick (268 ms), and reckoned
 /// anew for each look.
-const fn is_within(entry: &AllowEntry, own: &AllowEntry) -> bool {
+const fn is_within(entry: AllowEntry, own: AllowEntry) -> bool {
     entry.rule == own.rule && entry.expires <= own.expires.saturating_add(1)
 }
 

@@ -49,7 +49,7 @@ impl PinFolder {
         let mut repaired = 0;
         for (name, link) in links {
             let path = self.path.join(name);
-            if !is_pinned(&path, *link)? {
+            if !is_pinned(&path, *link) {
                 self.replace(name, *link)?;
                 repaired += 1;
             }
@@ -84,9 +84,9 @@ impl Stamp {
 }
 
 /// Whether this very link is pinned there.
-fn is_pinned(path: &Path, link: BorrowedFd<'_>) -> io::Result<bool> {
+fn is_pinned(path: &Path, link: BorrowedFd<'_>) -> bool {
     // What cannot be opened, or is no link, is not ours.
-    let Ok(pinned) = syscall::open_pin(path) else { return Ok(false) };
+    let Ok(pinned) = syscall::open_pin(path) else { return false };
     let there = syscall::link_info(pinned.as_fd()).map(|info| info.id);
-    Ok(there.is_ok_and(|there| syscall::link_info(link).is_ok_and(|own| own.id == there)))
+    there.is_ok_and(|there| syscall::link_info(link).is_ok_and(|own| own.id == there))
 }

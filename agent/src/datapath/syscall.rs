@@ -130,10 +130,12 @@ pub(super) struct LinkInfo {
 
 impl LinkInfo {
     /// The cgroup of a link to one; 0 when it was detached, or the cgroup is gone.
-    pub(super) const fn cgroup(&self) -> u64 {
-        let [[a, b, c, d], [e, f, g, h]] =
-            [self.place[0].to_ne_bytes(), self.place[1].to_ne_bytes()];
-        u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+    pub(super) fn cgroup(&self) -> u64 {
+        let mut bytes = [0; 8];
+        for (half, word) in bytes.as_chunks_mut().0.iter_mut().zip(self.place) {
+            *half = word.to_ne_bytes();
+        }
+        u64::from_ne_bytes(bytes)
     }
 
     /// The device of a link to one; 0 when it was detached, or the device is gone.

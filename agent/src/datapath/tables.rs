@@ -57,11 +57,11 @@ impl Tables {
             written.pods.push(self.pods.get(&slot, 0).map_err(failed())?.0);
             written.cgroups.push(self.cgroups.get(&slot, 0).map_err(failed())?);
         }
-        for entry in self.wires.iter() {
+        for entry in &self.wires {
             let (device, slot) = entry.map_err(failed())?;
             written.wires.insert(device, slot);
         }
-        for entry in self.networks.iter() {
+        for entry in &self.networks {
             let (key, network) = entry.map_err(failed())?;
             let data = key.data().0;
             let bank = written.networks.entry(data.slot_bank).or_default();
@@ -117,7 +117,9 @@ impl Tables {
     pub(super) fn remove_wires_of(&mut self, slot: u32) {
         let devices = self.written.wires.iter().filter(|(_, owner)| **owner == slot);
         let devices: Vec<u32> = devices.map(|(device, _)| *device).collect();
-        devices.into_iter().for_each(|device| self.remove_wire(device));
+        for device in devices {
+            self.remove_wire(device);
+        }
     }
 
     pub(super) fn set_network(

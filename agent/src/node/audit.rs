@@ -138,7 +138,9 @@ fn look_at_tables(pods: &[Arc<Enforced>], repairs: &Repairs, scratch: &mut Scrat
             let Some(attachment) = attachment.as_mut() else { return };
             datapath.audit_hooks(attachment, &mut found);
             datapath.audit_slot(pod.pod.slot(), &mut found);
-            found.into_iter().for_each(|found| tell(Some(pod), found, repairs));
+            for found in found {
+                tell(Some(pod), found, repairs);
+            }
             match pod.pod.audit_allowed(scratch) {
                 Ok(0) => {}
                 Ok(count) => repaired(Some(pod), Repaired::Allow, count, repairs),
@@ -175,7 +177,9 @@ fn look_at_wires(pods: &[Arc<Enforced>], repairs: &Repairs, filters: &mut Filter
             wire.with_attachments(|wires| {
                 datapath.audit_wires(slot, wires, filters, &mut found);
             });
-            found.into_iter().for_each(|found| tell(Some(pod), found, repairs));
+            for found in found {
+                tell(Some(pod), found, repairs);
+            }
         });
     }
 }

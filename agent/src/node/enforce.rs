@@ -106,15 +106,12 @@ impl Enforcer {
         self.require_veth(prepared.place.as_ref())?;
         let Prepared { slot, left, attachment, wires, mut place } = prepared;
         let port = left.as_ref().map_or(0, |state| state.listener_port);
-        let (listener, address, capture) = match &mut place {
-            Some(place) => {
-                let (listener, address, capture) = place.listen(port)?;
-                (listener, address, Some(capture))
-            }
-            None => {
-                let (listener, address) = listen_on_loopback()?;
-                (listener, address, None)
-            }
+        let (listener, address, captured) = if let Some(place) = &mut place {
+            let (listener, address, captured) = place.listen(port)?;
+            (listener, address, Some(captured))
+        } else {
+            let (listener, address) = listen_on_loopback()?;
+            (listener, address, None)
         };
         let recorder = self.recorder(sandbox, scope).with_containers(containers);
         let journal = Journal::open(&journal_path)
@@ -159,7 +156,7 @@ impl Enforcer {
         if adopted.is_none() {
             pod.record_phase(Kind::Attach);
         }
-        let (capture, changes) = capture.map(|seen| (seen.capture, seen.changes)).unzip();
+        let (capture, changes) = captured.map(|seen| (seen.capture, seen.changes)).unzip();
         let wire = netns.zip(capture).map(|(netns, capture)| {
             Wire::new(netns, wires, surroundings, self.wire_attach, capture)
         });

@@ -75,13 +75,17 @@ impl EnforcedPod {
     /// Tells of the repairs that have waited for it long enough.
     pub fn tell_repairs(&self) {
         let due = lock(&self.tampering).due(Some(Instant::now()));
-        due.into_iter().for_each(|(what, count)| self.record_repairs(what, count, None));
+        for (what, count) in due {
+            self.record_repairs(what, count, None);
+        }
     }
 
     /// Tells of all repairs that were not told, now that the pod has ended.
     pub(super) fn tell_last_repairs(&self, until: Option<Instant>) {
         let due = lock(&self.tampering).due(None);
-        due.into_iter().for_each(|(what, count)| self.record_repairs(what, count, until));
+        for (what, count) in due {
+            self.record_repairs(what, count, until);
+        }
     }
 
     fn record_repairs(&self, what: Repaired, count: u64, until: Option<Instant>) {
