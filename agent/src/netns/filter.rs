@@ -78,3 +78,6 @@ fn read(message: &Message<'_>) -> Result<Option<u32>, Malformed> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests;
