@@ -18,7 +18,7 @@ use weir_tests::vm;
 use weir_tests::weir::Event;
 use weir_tests::world::{FORBIDDEN_PORT, World, files_allowed, forbidden};
 
-const FETCH: &str = "curl -sS -m 5 http://files.example.com/";
+const FETCH: &str = "curl -sS -m 20 http://files.example.com/";
 /// Where the node's BPF file system is in containers that have it.
 const PINS: &str = "/pins";
 /// What the programs keep to themselves, whoever gets hold of it.
@@ -276,9 +276,11 @@ fn a_filter_that_is_deleted_on_the_node_is_put_back_within_a_second() -> Result<
 fn what_cannot_be_put_right_is_said_and_tried_again() -> Result<()> {
     let tampered = Tampered::new(true)?;
     let before = tampered.repairs("pin")?;
-    // Nothing can be pinned where nothing can be written.
-    let remove = format!("rm /sys/fs/bpf/weir/*/pods/{}/*", tampered.pod.id());
-    tampered.on_node(&format!("{remove}; mount -o remount,ro /sys/fs/bpf"))?;
+    let hooks = tampered.repairs("hook")?;
+    // A hook that is attached again has another link, and nothing can be pinned where nothing can be written.
+    tampered.on_node("mount -o remount,ro /sys/fs/bpf")?;
+    tampered.act("detach")?;
+    tampered.repaired("hook", hooks, HOOKS)?;
     let line = tampered.agent.wait_for("what=\"pin\"")?;
     ensure!(line.contains("trying again") && line.contains("ERROR"), "{line}");
     ensure!(tampered.repairs("pin")? == before, "something could be pinned");
