@@ -114,7 +114,6 @@ impl Tampered {
         loop {
             let now = self.repairs(what)?;
             if now >= before + count {
-                println!("{what}: {count} put right after {:?}", begun.elapsed());
                 return Ok(());
             }
             ensure!(begun.elapsed() < bound(), "{what}: {now} put right, {before} before");
@@ -151,7 +150,8 @@ impl Tampered {
     fn by_bpf(&self, attack: &Attack) -> Result<()> {
         self.undone(attack, || {
             let done = self.act(attack.act)?;
-            ensure!(done["changed"].as_u64() >= Some(attack.changes), "{done}");
+            let changed = done.get("changed").and_then(Value::as_u64);
+            ensure!(changed >= Some(attack.changes), "{done}");
             Ok(())
         })
         .with_context(|| format!("after {}", attack.act))
