@@ -236,15 +236,22 @@ pub(super) fn next_key<K: aya::Pod>(map: BorrowedFd<'_>, key: Option<&K>) -> io:
     }
 }
 
-/// Keeps everybody, this process too, from writing a map but by a program (Linux 5.2).
+/// Keeps everybody, this process too, from writing a map but by a program (Linux 5.2). One that an earlier agent has
+/// frozen stays so.
 pub(super) fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
+    // To freeze a map takes leave to write it, which nobody has any more once it is frozen.
+    if is_frozen(map)? {
+        return Ok(());
+    }
     let mut request = number(map)?;
     // SAFETY: the command takes the map alone.
-    match unsafe { bpf(bpf_cmd::BPF_MAP_FREEZE, &mut request) } {
-        // It is already.
-        Err(error) if error.raw_os_error() != Some(libc::EBUSY) => Err(error),
-        _ => Ok(()),
-    }
+    unsafe { bpf(bpf_cmd::BPF_MAP_FREEZE, &mut request) }.map(|_| ())
+}
+
+/// As the kernel tells in `/proc/self/fdinfo` (`bpf_map_show_fdinfo`).
+fn is_frozen(map: BorrowedFd<'_>) -> io::Result<bool> {
+    let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_raw_fd()))?;
+    Ok(told.lines().any(|line| line.split_whitespace().eq(["frozen:", "1"])))
 }
 
 /// Reads an entry of a hash and deletes it: in one step from Linux 5.14 on, in two before. `None` when there is
