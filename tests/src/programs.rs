@@ -33,6 +33,8 @@ pub enum Program {
     Deluge,
     /// Sends frames from below IP, and counts them on the other side; statically linked.
     Frames,
+    /// Changes by bpf(2) what holds its pod in the kernel; statically linked.
+    Tamper,
 }
 
 impl Program {
@@ -49,6 +51,7 @@ impl Program {
             Self::Handover => ("handover", include_str!("../programs/handover.c"), &[]),
             Self::Flood => ("flood", include_str!("../programs/flood.c"), &["-static"]),
             Self::Deluge => ("deluge", include_str!("../programs/deluge.c"), &["-static"]),
+            Self::Tamper => ("tamper", include_str!("../programs/tamper.c"), &["-static"]),
             Self::Frames => ("frames", include_str!("../programs/frames.c"), &["-static"]),
         }
     }

@@ -22,7 +22,7 @@ pub struct World {
     pub node: Node,
     /// The internet around it.
     pub lab: Lab,
-    /// Busybox with the programs that jobs run: `client`, `probe`, `deluge`, `curl` and `nft`.
+    /// Busybox with the programs that jobs run: `client`, `probe`, `deluge`, `tamper`, `curl` and `nft`.
     pub job: Image,
     barrier: Image,
 }
@@ -37,6 +37,7 @@ impl World {
             .program(Program::StaticClient.path()?, "/bin/client")
             .program(Program::Probe.path()?, "/bin/probe")
             .program(Program::Deluge.path()?, "/bin/deluge")
+            .program(Program::Tamper.path()?, "/bin/tamper")
             .program("/usr/sbin/nft", "/bin/nft")
             .program("/usr/bin/curl", "/bin/curl");
         let barrier = Image::busybox("weir-initc")

@@ -2,65 +2,49 @@
 
 use std::{
     fs::{self, File},
-    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    io,
+    os::{
+        fd::{AsFd as _, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
 };
 
 use aya::{
     Ebpf,
     maps::cgroup_storage::CgroupStorageKey,
-    programs::{
-        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, Program,
-        ProgramError,
-        links::{FdLink, PinnedLink},
-    },
+    programs::{Program, ProgramError},
 };
 use aya_obj::generated::bpf_attach_type;
 
-use super::{error::DatapathError, object::Datapath, syscall};
+use super::{error::DatapathError, object::Datapath, pinned::PinFolder, syscall};
 
 /// One program and where it is attached.
 #[derive(Debug)]
 pub(super) struct Hook {
-    program: &'static str,
-    kind: Kind,
-    attach_type: bpf_attach_type,
+    pub(super) program: &'static str,
+    pub(super) attach_type: bpf_attach_type,
 }
 
-#[derive(Debug)]
-enum Kind {
-    Skb(CgroupSkbAttachType),
-    Sock,
-    SockAddr,
-}
-
-const fn hook(program: &'static str, kind: Kind, attach_type: bpf_attach_type) -> Hook {
-    Hook { program, kind, attach_type }
+const fn hook(program: &'static str, attach_type: bpf_attach_type) -> Hook {
+    Hook { program, attach_type }
 }
 
 /// Every hook, in the order of attachment: the last word first, so that nothing is ever judged by the
 /// early hooks alone.
 pub(super) static HOOKS: [Hook; 12] = [
-    hook(
-        "weir_egress",
-        Kind::Skb(CgroupSkbAttachType::Egress),
-        bpf_attach_type::BPF_CGROUP_INET_EGRESS,
-    ),
-    hook(
-        "weir_ingress",
-        Kind::Skb(CgroupSkbAttachType::Ingress),
-        bpf_attach_type::BPF_CGROUP_INET_INGRESS,
-    ),
-    hook("weir_sock_create", Kind::Sock, bpf_attach_type::BPF_CGROUP_INET_SOCK_CREATE),
-    hook("weir_sock_release", Kind::Sock, bpf_attach_type::BPF_CGROUP_INET_SOCK_RELEASE),
-    hook("weir_connect4", Kind::SockAddr, bpf_attach_type::BPF_CGROUP_INET4_CONNECT),
-    hook("weir_connect6", Kind::SockAddr, bpf_attach_type::BPF_CGROUP_INET6_CONNECT),
-    hook("weir_sendmsg4", Kind::SockAddr, bpf_attach_type::BPF_CGROUP_UDP4_SENDMSG),
-    hook("weir_sendmsg6", Kind::SockAddr, bpf_attach_type::BPF_CGROUP_UDP6_SENDMSG),
-    hook("weir_recvmsg4", Kind::SockAddr, bpf_attach_type::BPF_CGROUP_UDP4_RECVMSG),
-    hook("weir_recvmsg6", Kind::SockAddr, bpf_attach_type::BPF_CGROUP_UDP6_RECVMSG),
-    hook("weir_getpeername4", Kind::SockAddr, bpf_attach_type::BPF_CGROUP_INET4_GETPEERNAME),
-    hook("weir_getpeername6", Kind::SockAddr, bpf_attach_type::BPF_CGROUP_INET6_GETPEERNAME),
+    hook("weir_egress", bpf_attach_type::BPF_CGROUP_INET_EGRESS),
+    hook("weir_ingress", bpf_attach_type::BPF_CGROUP_INET_INGRESS),
+    hook("weir_sock_create", bpf_attach_type::BPF_CGROUP_INET_SOCK_CREATE),
+    hook("weir_sock_release", bpf_attach_type::BPF_CGROUP_INET_SOCK_RELEASE),
+    hook("weir_connect4", bpf_attach_type::BPF_CGROUP_INET4_CONNECT),
+    hook("weir_connect6", bpf_attach_type::BPF_CGROUP_INET6_CONNECT),
+    hook("weir_sendmsg4", bpf_attach_type::BPF_CGROUP_UDP4_SENDMSG),
+    hook("weir_sendmsg6", bpf_attach_type::BPF_CGROUP_UDP6_SENDMSG),
+    hook("weir_recvmsg4", bpf_attach_type::BPF_CGROUP_UDP4_RECVMSG),
+    hook("weir_recvmsg6", bpf_attach_type::BPF_CGROUP_UDP6_RECVMSG),
+    hook("weir_getpeername4", bpf_attach_type::BPF_CGROUP_INET4_GETPEERNAME),
+    hook("weir_getpeername6", bpf_attach_type::BPF_CGROUP_INET6_GETPEERNAME),
 ];
 
 impl Hook {
@@ -79,73 +63,81 @@ impl Hook {
         })
     }
 
+    /// The identifier of the program, once it is loaded.
+    pub(super) fn id(&self, programs: &Ebpf) -> Result<u32, DatapathError> {
+        let program = programs.program(self.program).ok_or(DatapathError::Missing(self.program))?;
+        let failed =
+            |source| DatapathError::Program { program: self.program, source: Box::new(source) };
+        Ok(program.info().map_err(failed)?.id())
+    }
+
     /// The link that is pinned already, with this agent's program in it.
     fn take_over(
         &self,
         programs: &Ebpf,
         pins: Option<&Path>,
-    ) -> Result<Option<PinnedLink>, HookError> {
+    ) -> Result<Option<OwnedFd>, HookError> {
         let Some(path) = pins.map(|folder| folder.join(self.program)) else { return Ok(None) };
         if !path.exists() {
             return Ok(None);
         }
         let link = syscall::open_pin(&path).map_err(HookError::Replace)?;
-        let program = programs.program(self.program).ok_or(HookError::Missing)?.fd()?;
-        syscall::update_link(link.as_fd(), program.as_fd()).map_err(HookError::Replace)?;
-        Ok(Some(PinnedLink::from_pin(&path)?))
+        match syscall::update_link(link.as_fd(), self.loaded(programs)?) {
+            Ok(()) => Ok(Some(link)),
+            // Somebody has detached it while no agent ran.
+            Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => {
+                fs::remove_file(&path).map_err(HookError::Replace)?;
+                Ok(None)
+            }
+            Err(error) => Err(HookError::Replace(error)),
+        }
     }
 
-    /// The link is the caller's: dropped, the hook is gone.
-    fn attach(&self, programs: &mut Ebpf, cgroup: &File) -> Result<FdLink, HookError> {
-        let program = programs.program_mut(self.program).ok_or(HookError::Missing)?;
-        // Links of cgroups always let others attach too; the kernel takes no flag that says so.
-        let mode = CgroupAttachMode::Single;
-        let cgroup = cgroup.as_fd();
-        match (program, &self.kind) {
-            (Program::CgroupSkb(program), Kind::Skb(direction)) => {
-                let id = CgroupSkb::attach(program, cgroup, *direction, mode)?;
-                Ok(program.take_link(id)?.try_into()?)
-            }
-            (Program::CgroupSock(program), Kind::Sock) => {
-                let id = CgroupSock::attach(program, cgroup, mode)?;
-                Ok(program.take_link(id)?.try_into()?)
-            }
-            (Program::CgroupSockAddr(program), Kind::SockAddr) => {
-                let id = CgroupSockAddr::attach(program, cgroup, mode)?;
-                Ok(program.take_link(id)?.try_into()?)
-            }
-            _ => Err(HookError::Missing),
-        }
+    /// Puts this agent's program into a link again.
+    pub(super) fn update(&self, programs: &Ebpf, link: BorrowedFd<'_>) -> Result<(), HookError> {
+        syscall::update_link(link, self.loaded(programs)?).map_err(HookError::Replace)
+    }
+
+    /// The link is the caller's: closed and not pinned, the hook is gone. Links of cgroups always let others attach
+    /// too.
+    pub(super) fn attach(&self, programs: &Ebpf, cgroup: &File) -> Result<OwnedFd, HookError> {
+        let program = self.loaded(programs)?;
+        syscall::link_to_cgroup(program, cgroup.as_fd(), self.attach_type)
+            .map_err(HookError::Attach)
+    }
+
+    fn loaded<'p>(&self, programs: &'p Ebpf) -> Result<BorrowedFd<'p>, HookError> {
+        let program = programs.program(self.program).ok_or(HookError::Missing)?;
+        Ok(program.fd()?.as_fd())
     }
 }
 
 /// Why one hook was not attached.
 #[derive(Debug, thiserror::Error)]
-enum HookError {
+pub(super) enum HookError {
     /// The object does not hold the program.
     #[error("the kernel object has no such program")]
     Missing,
-    /// The kernel refused.
+    /// The program is not loaded.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// The kernel refused.
+    #[error("making the link")]
+    Attach(#[source] io::Error),
     /// A link that was there could not be given the program.
     #[error("replacing the program of the pinned link")]
-    Replace(#[source] std::io::Error),
-    /// The kernel is too old for links.
-    #[error(transparent)]
-    Link(#[from] aya::programs::links::LinkError),
+    Replace(#[source] io::Error),
 }
 
 /// The links of one cgroup. Pinned, they outlive this process; unpinned, they end with it.
 #[derive(Debug)]
 pub struct Attachment {
-    links: Vec<Held>,
-}
-
-#[derive(Debug)]
-enum Held {
-    Pinned(PinnedLink),
-    Unpinned(#[expect(dead_code, reason = "held for its drop, which detaches")] FdLink),
+    pub(super) cgroup: PathBuf,
+    pub(super) inode: u64,
+    pub(super) slot: u32,
+    /// In the order of [`HOOKS`].
+    pub(super) links: Vec<OwnedFd>,
+    pub(super) pins: Option<PinFolder>,
 }
 
 impl Datapath {
@@ -167,8 +159,8 @@ impl Datapath {
         let directory = File::open(cgroup).map_err(unreadable)?;
         let inode = directory.metadata().map_err(unreadable)?.ino();
 
-        let mut programs = lock(&self.programs);
-        let mut attachment = Attachment { links: Vec::with_capacity(HOOKS.len()) };
+        let programs = lock(&self.programs);
+        let mut links = Vec::with_capacity(HOOKS.len());
         for hook in &HOOKS {
             let failed = |source: HookError| DatapathError::Attach {
                 hook: hook.program,
@@ -176,19 +168,20 @@ impl Datapath {
                 source: Box::new(source),
             };
             if let Some(link) = hook.take_over(&programs, pins).map_err(failed)? {
-                attachment.links.push(Held::Pinned(link));
+                links.push(link);
                 continue;
             }
-            let link = hook.attach(&mut programs, &directory).map_err(failed)?;
-            attachment.hold(link, hook, pins)?;
+            let link = hook.attach(&programs, &directory).map_err(failed)?;
+            if let Some(path) = pins.map(|folder| folder.join(hook.program)) {
+                syscall::pin(link.as_fd(), &path)
+                    .map_err(|source| DatapathError::Pin { path, source: Box::new(source) })?;
+            }
+            links.push(link);
         }
         drop(programs);
         self.hold_slot(slot)?;
         let mut tables = lock(&self.tables);
-        tables
-            .cgroups
-            .set(slot, inode, 0)
-            .map_err(DatapathError::map("writing down a pod's cgroup"))?;
+        tables.set_cgroup(slot, inode)?;
         for hook in &HOOKS {
             // The kernel makes the storage when the program is attached, one for each attach type.
             let key = CgroupStorageKey::new(inode, hook.attach_type as u32);
@@ -197,7 +190,8 @@ impl Datapath {
                 .insert(key, slot, 0)
                 .map_err(DatapathError::map("telling a hook its slot"))?;
         }
-        Ok(attachment)
+        let (cgroup, pins) = (cgroup.to_owned(), pins.map(PinFolder::new));
+        Ok(Attachment { cgroup, inode, slot, links, pins })
     }
 
     /// Points the hooks of a cgroup at no slot: what still runs in it is refused everything. The kernel keeps
@@ -223,37 +217,20 @@ impl Datapath {
 }
 
 impl Attachment {
-    fn hold(
-        &mut self,
-        link: FdLink,
-        hook: &Hook,
-        pins: Option<&Path>,
-    ) -> Result<(), DatapathError> {
-        let Some(folder) = pins else {
-            self.links.push(Held::Unpinned(link));
-            return Ok(());
-        };
-        let path: PathBuf = folder.join(hook.program);
-        let pinned = link
-            .pin(&path)
-            .map_err(|source| DatapathError::Pin { path, source: Box::new(source) })?;
-        self.links.push(Held::Pinned(pinned));
-        Ok(())
-    }
-
     /// Removes the pins and detaches.
     ///
     /// # Errors
     ///
     /// The first pin that could not be removed; the others are removed all the same.
-    pub fn detach(self) -> std::io::Result<()> {
+    pub fn detach(self) -> io::Result<()> {
         let mut result = Ok(());
-        for link in self.links {
-            if let Held::Pinned(link) = link
-                && let Err(error) = link.unpin()
-                && result.is_ok()
-            {
-                result = Err(error);
+        let folder = self.pins.as_ref().map(PinFolder::path);
+        for path in HOOKS.iter().filter_map(|hook| Some(folder?.join(hook.program))) {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound && result.is_ok() => {
+                    result = Err(error);
+                }
+                _ => {}
             }
         }
         result

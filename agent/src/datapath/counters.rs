@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use aya::maps::{IterableMap as _, MapError};
 use weir_ebpf::pod::{PodCounters, SLOTS};
 
-use super::{error::DatapathError, kernel::Kernel, object::Datapath, slot::Slot, syscall};
+use super::{batch, error::DatapathError, kernel::Kernel, object::Datapath, slot::Slot};
 
 impl Datapath {
     /// The slow paths' counters of a pod.
@@ -27,7 +27,7 @@ impl Datapath {
     /// What the kernel said.
     pub fn all_counters(&self) -> Result<Vec<PodCounters>, DatapathError> {
         let mut all = vec![Kernel(PodCounters::default()); SLOTS];
-        syscall::read_array(self.counters.map().fd().as_fd(), &mut all).map_err(|error| {
+        batch::read_array(self.counters.map().fd().as_fd(), &mut all).map_err(|error| {
             DatapathError::map("reading the pods' counters")(MapError::IoError(error))
         })?;
         Ok(all.into_iter().map(|counters| counters.0).collect())

@@ -97,9 +97,7 @@ impl Datapath {
     ///
     /// What the kernel said.
     pub fn guard_unattached(&self, device: u32, slot: u32) -> Result<(), DatapathError> {
-        let mut tables = lock(&self.tables);
-        let told = tables.wires.insert(device, slot, 0);
-        told.map_err(DatapathError::map("telling the second layer its slot"))
+        lock(&self.tables).set_wire(device, slot)
     }
 
     /// Runs the program of the second layer `repeat` times, on a packet that comes in by a device whose slot

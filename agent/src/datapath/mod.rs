@@ -9,6 +9,8 @@
 //! - Nothing outside this folder uses aya.
 
 pub mod attach;
+pub mod audit;
+mod batch;
 pub mod btf;
 mod counters;
 #[cfg(feature = "debug-log")]
@@ -20,9 +22,11 @@ mod maps;
 pub mod measure;
 pub mod object;
 mod outer;
+mod pinned;
 pub mod probe;
 pub mod slot;
 mod syscall;
+mod tables;
 pub mod wire;
 
 pub use error::DatapathError;

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    os::fd::AsFd as _,
     path::Path,
     sync::{
         Mutex,
@@ -11,7 +12,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, LpmTrie, Map, MapData, RingBuf},
+    maps::{Array, Map, MapData, MapError, RingBuf},
 };
 use sha2::{Digest as _, Sha256};
 use weir_ebpf::{
@@ -29,6 +30,8 @@ use super::{
     kernel::Kernel,
     outer::PodMaps,
     probe::{HelperKind, Probe, ProgramKind, Support},
+    syscall,
+    tables::{Tables, Written},
     wire,
 };
 
@@ -60,6 +63,7 @@ const SHARED: [&str; 15] = [
 /// The loaded programs and their shared tables.
 pub struct Datapath {
     pub(super) programs: Mutex<Ebpf>,
+    pub(super) ids: ProgramIds,
     pub(super) tables: Mutex<Tables>,
     pub(super) counters: Array<MapData, Kernel<PodCounters>>,
     pub(super) pod_maps: AllPodMaps,
@@ -70,6 +74,15 @@ pub struct Datapath {
     chooses_errno: bool,
 }
 
+/// The identifiers that the kernel has given the loaded programs.
+#[derive(Debug)]
+pub(super) struct ProgramIds {
+    /// Of each hook, in their order.
+    pub(super) hooks: Vec<u32>,
+    /// Of the second layer.
+    pub(super) wire: u32,
+}
+
 /// What pods have tables of their own for.
 pub(super) struct AllPodMaps {
     pub(super) allow: PodMaps<Endpoint, AllowEntry>,
@@ -78,27 +91,6 @@ pub(super) struct AllPodMaps {
     pub(super) wire_flows: PodMaps<WireKey, WireFlow>,
     pub(super) clients: PodMaps<Endpoint, Client>,
 }
-
-/// Tables that are written when a pod comes, changes or goes.
-pub(super) struct Tables {
-    pub(super) pods: Array<MapData, Kernel<PodState>>,
-    pub(super) cgroups: Array<MapData, u64>,
-    pub(super) counters: Array<MapData, Kernel<PodCounters>>,
-    pub(super) events_taken: Array<MapData, u64>,
-    pub(super) networks: LpmTrie<MapData, Kernel<NetworkKey>, Kernel<Network>>,
-    pub(super) slots: CgroupSlots,
-    pub(super) wires: HashMap<MapData, u32, u32>,
-    pub(super) taken: Vec<bool>,
-}
-
-impl std::fmt::Debug for Tables {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tables").field("taken", &self.taken).finish_non_exhaustive()
-    }
-}
-
-#[expect(deprecated, reason = "the newer cgroup storage begins with kernel 6.2")]
-pub(super) type CgroupSlots = aya::maps::CgroupStorage<MapData, u32>;
 
 impl std::fmt::Debug for Datapath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -181,10 +173,15 @@ impl Datapath {
             hook.load(&mut programs)?;
         }
         wire::load(&mut programs)?;
+        let ids = ProgramIds {
+            hooks: HOOKS.iter().map(|hook| hook.id(&programs)).collect::<Result<_, _>>()?,
+            wire: wire::id(&mut programs)?,
+        };
 
         #[cfg(feature = "debug-log")]
         super::debug_log::forward(&mut programs);
         let mut maps = MapTaker(&mut programs);
+        maps.freeze("TAGS")?;
         let taken = maps.take("EVENTS_TAKEN")?;
         let taken_again = reopen(&taken)?;
         let ring = RingBuf::try_from(maps.take("EVENTS")?)
@@ -198,7 +195,7 @@ impl Datapath {
             .map(|slot| pods.get(&slot, 0).map(|state| state.0).unwrap_or_default())
             .collect();
         let last_generation = states.iter().map(|state| state.generation).max().unwrap_or(0);
-        let tables = Tables {
+        let mut tables = Tables {
             pods,
             cgroups: typed(maps.take("CGROUPS")?)?,
             counters: typed(counters)?,
@@ -206,6 +203,7 @@ impl Datapath {
             networks: typed(maps.take("NETWORKS")?)?,
             slots: typed(maps.take("SLOT")?)?,
             wires: typed(maps.take("WIRES")?)?,
+            written: Written::default(),
             // Slot 0 is nobody's; what an earlier agent had in use stays so until somebody decides.
             taken: states
                 .iter()
@@ -213,6 +211,7 @@ impl Datapath {
                 .map(|(slot, state)| slot == 0 || state.flags != 0)
                 .collect(),
         };
+        tables.take_over()?;
         let pod_maps = AllPodMaps {
             allow: PodMaps::new(maps.take("ALLOW")?)?,
             flows: PodMaps::new(maps.take("FLOWS")?)?,
@@ -222,6 +221,7 @@ impl Datapath {
         };
         let datapath = Self {
             programs: Mutex::new(programs),
+            ids,
             tables: Mutex::new(tables),
             counters: typed(counters_again)?,
             pod_maps,
@@ -319,12 +319,22 @@ fn kernel_offsets() -> KernelOffsets {
 struct MapTaker<'a>(&'a mut Ebpf);
 
 impl MapTaker<'_> {
+    /// Leaves a table of sockets to the programs: nobody else may write there, who gets hold of it neither.
+    fn freeze(&self, name: &'static str) -> Result<(), DatapathError> {
+        let Some(Map::SkStorage(table)) = self.0.map(name) else {
+            return Err(DatapathError::Missing(name));
+        };
+        syscall::freeze(table.fd().as_fd()).map_err(|error| {
+            DatapathError::map("closing a table to others")(MapError::IoError(error))
+        })
+    }
+
     fn take(&mut self, name: &'static str) -> Result<Map, DatapathError> {
         self.0.take_map(name).ok_or(DatapathError::Missing(name))
     }
 }
 
-fn typed<T: TryFrom<Map, Error = aya::maps::MapError>>(map: Map) -> Result<T, DatapathError> {
+fn typed<T: TryFrom<Map, Error = MapError>>(map: Map) -> Result<T, DatapathError> {
     T::try_from(map).map_err(DatapathError::map("opening a kernel table"))
 }
 

@@ -9,9 +9,12 @@ use std::{
     sync::Mutex,
 };
 
-use aya::maps::{ArrayOfMaps, HashMap, Map, MapData, MapError};
+use aya::maps::{ArrayOfMaps, HashMap, IterableMap as _, Map, MapData, MapError};
 
 use super::{attach::lock, error::DatapathError, kernel::Kernel, syscall};
+
+/// How many tables of its own a pod has: allow entries, flows, processes, clients, flows on the wire.
+pub(super) const KINDS: usize = 5;
 
 /// A pod's own table.
 pub(super) type PodMap<K, V> = HashMap<MapData, Kernel<K>, Kernel<V>>;
@@ -50,11 +53,26 @@ where
         lock(&self.outer).get(&slot, 0).map_err(DatapathError::map("opening a pod's map"))
     }
 
+    /// The identifier of the table that a slot has.
+    pub(super) fn id_of(&self, slot: u32) -> io::Result<Option<u32>> {
+        syscall::lookup(self.fd.as_fd(), &slot)
+    }
+
     /// Takes a slot's table away.
     pub(super) fn remove(&self, slot: u32) -> io::Result<()> {
         let _guard = lock(&self.outer);
         syscall::remove_inner(self.fd.as_fd(), slot)
     }
+}
+
+/// The kernel's identifier of a pod's table.
+pub(super) fn id<K, V>(map: &PodMap<K, V>) -> Result<u32, DatapathError>
+where
+    Kernel<K>: aya::Pod,
+    Kernel<V>: aya::Pod,
+{
+    let info = map.map().info().map_err(DatapathError::map("reading the id of a pod's map"))?;
+    Ok(info.id())
 }
 
 /// Wraps a map that was just made as a pod's table.

@@ -2,7 +2,7 @@
 
 use std::{io, net::IpAddr, os::fd::AsFd as _, sync::Mutex, thread};
 
-use aya::maps::{IterableMap as _, LpmTrie, Map, MapData, MapError, lpm_trie};
+use aya::maps::{IterableMap as _, Map, MapError};
 use ipnet::IpNet;
 use weir_ebpf::{
     address::{Address, Endpoint},
@@ -17,7 +17,7 @@ use super::{
     kernel::Kernel,
     maps::{hash, lru_hash, without_eviction},
     object::Datapath,
-    outer::{PodMap, pod_map},
+    outer::{KINDS, PodMap, id, pod_map},
     syscall,
 };
 
@@ -27,20 +27,15 @@ pub use super::maps::PodLimits;
 #[derive(Debug)]
 pub struct Slot {
     number: u32,
-    allow: Mutex<PodMap<Endpoint, AllowEntry>>,
-    flows: PodMap<FlowKey, Flow>,
-    processes: PodMap<ProcessKey, Process>,
-    clients: PodMap<Endpoint, Client>,
-    #[expect(dead_code, reason = "held so that what the agent holds open is all that a pod has")]
-    wire_flows: PodMap<WireKey, WireFlow>,
-    networks: Mutex<Banks>,
-}
-
-/// The networks that each bank holds, as they were written.
-#[derive(Debug, Default)]
-struct Banks {
-    current: u32,
-    keys: [Vec<(u32, NetworkKey)>; 2],
+    pub(super) allow: Mutex<PodMap<Endpoint, AllowEntry>>,
+    pub(super) flows: PodMap<FlowKey, Flow>,
+    pub(super) processes: PodMap<ProcessKey, Process>,
+    pub(super) clients: PodMap<Endpoint, Client>,
+    pub(super) wire_flows: PodMap<WireKey, WireFlow>,
+    /// The kernel's identifiers of these tables, in the order of [`super::outer::KINDS`].
+    pub(super) ids: [u32; KINDS],
+    /// Which bank of networks was written last.
+    bank: Mutex<u32>,
 }
 
 /// A trusted network with the ports that the kernel is to know.
@@ -85,6 +80,12 @@ impl Datapath {
                 limits.wire_flows,
             )?))?;
 
+        // Only the programs write these, and a job that gets hold of them may not either.
+        for map in [clients.map(), wire_flows.map()] {
+            syscall::freeze(map.fd().as_fd()).map_err(|error| {
+                DatapathError::map("closing a pod's map to others")(MapError::IoError(error))
+            })?;
+        }
         let maps = &self.pod_maps;
         // Grace periods side by side instead of one after the other.
         thread::scope(|scope| {
@@ -97,9 +98,7 @@ impl Datapath {
             let last = maps.wire_flows.place(number, &wire_flows);
             waiting.into_iter().map(joined).chain([last]).collect::<Result<(), _>>()
         })?;
-        let allow = Mutex::new(allow);
-        let networks = Mutex::default();
-        Ok(Slot { number, allow, flows, processes, clients, wire_flows, networks })
+        Slot::of(number, 0, allow, flows, processes, clients, wire_flows)
     }
 
     /// Opens the slot that an earlier agent left in use, with all that is in its tables.
@@ -109,27 +108,16 @@ impl Datapath {
     /// What the kernel said.
     pub fn adopt_slot(&self, number: u32) -> Result<(Slot, PodState), DatapathError> {
         let maps = &self.pod_maps;
-        let tables = lock(&self.tables);
-        let state =
-            tables.pods.get(&number, 0).map_err(DatapathError::map("reading a pod's state"))?.0;
-        let mut banks = Banks { current: state.bank, ..Banks::default() };
-        for key in tables.networks.keys() {
-            let key = key.map_err(DatapathError::map("reading the trusted networks"))?;
-            let data = key.data().0;
-            if data.slot_bank / 2 == number {
-                banks.keys_mut(data.slot_bank & 1).push((key.prefix_len(), data));
-            }
-        }
-        drop(tables);
-        let slot = Slot {
+        let state = lock(&self.tables).state(number);
+        let slot = Slot::of(
             number,
-            allow: Mutex::new(maps.allow.of(number)?),
-            flows: maps.flows.of(number)?,
-            processes: maps.processes.of(number)?,
-            clients: maps.clients.of(number)?,
-            wire_flows: maps.wire_flows.of(number)?,
-            networks: Mutex::new(banks),
-        };
+            state.bank,
+            maps.allow.of(number)?,
+            maps.flows.of(number)?,
+            maps.processes.of(number)?,
+            maps.clients.of(number)?,
+            maps.wire_flows.of(number)?,
+        )?;
         Ok((slot, state))
     }
 
@@ -140,10 +128,7 @@ impl Datapath {
         let free = tables.taken.iter().take(self.slots).position(|taken| !taken);
         let index = free.ok_or_else(none)?;
         let number = u32::try_from(index).map_err(|_error| none())?;
-        tables
-            .pods
-            .set(number, Kernel(PodState::default()), 0)
-            .map_err(DatapathError::map("clearing a pod's state"))?;
+        tables.set_state(number, PodState::default(), "clearing a pod's state")?;
         tables
             .counters
             .set(number, Kernel(PodCounters::default()), 0)
@@ -162,13 +147,12 @@ impl Datapath {
     /// after a kill takes a slot without a state for free.
     pub(super) fn hold_slot(&self, number: u32) -> Result<(), DatapathError> {
         let mut tables = lock(&self.tables);
-        let action = "holding a slot for a pod";
-        let state = tables.pods.get(&number, 0).map_err(DatapathError::map(action))?.0;
+        let state = tables.state(number);
         if state.flags != 0 {
             return Ok(());
         }
         let held = PodState { flags: flags::HELD, ..state };
-        tables.pods.set(number, Kernel(held), 0).map_err(DatapathError::map(action))
+        tables.set_state(number, held, "holding a slot for a pod")
     }
 
     /// Writes a pod's state. The generation is written last: a socket that is judged again meets the
@@ -180,10 +164,9 @@ impl Datapath {
     pub fn set_state(&self, slot: &Slot, state: &PodState) -> Result<(), DatapathError> {
         let mut tables = lock(&self.tables);
         let action = "writing a pod's state";
-        let old = tables.pods.get(&slot.number, 0).map_err(DatapathError::map(action))?.0;
-        let staged = PodState { generation: old.generation, ..*state };
-        tables.pods.set(slot.number, Kernel(staged), 0).map_err(DatapathError::map(action))?;
-        tables.pods.set(slot.number, Kernel(*state), 0).map_err(DatapathError::map(action))
+        let generation = tables.state(slot.number).generation;
+        tables.set_state(slot.number, PodState { generation, ..*state }, action)?;
+        tables.set_state(slot.number, *state, action)
     }
 
     /// Writes a pod's networks into the bank that is not in use and returns its number, which the next
@@ -197,31 +180,25 @@ impl Datapath {
         slot: &Slot,
         networks: &[NetworkEntry],
     ) -> Result<u32, DatapathError> {
-        let mut banks = lock(&slot.networks);
-        let bank = banks.current ^ 1;
+        let mut current = lock(&slot.bank);
+        let bank = *current ^ 1;
         let mut tables = lock(&self.tables);
-        banks.clear(bank, &mut tables.networks);
+        tables.clear_bank(slot_bank(slot.number, bank));
         for NetworkEntry { net, network } in networks {
             let (prefix, address) = mapped(net);
             let key = NetworkKey::new(slot.number, bank, address);
-            let bits = NetworkKey::SLOT_BITS + prefix;
-            tables
-                .networks
-                .insert(&lpm_trie::Key::new(bits, Kernel(key)), Kernel(*network), 0)
-                .map_err(DatapathError::map("writing a trusted network"))?;
-            banks.keys_mut(bank).push((bits, key));
+            tables.set_network(NetworkKey::SLOT_BITS + prefix, key, *network)?;
         }
-        banks.current = bank;
+        *current = bank;
         Ok(bank)
     }
 
     /// Closes the slot and gives it back. No hook may name it any more ([`Self::forget`]).
     pub fn release_slot(&self, slot: &Slot) {
         let mut tables = lock(&self.tables);
-        let mut banks = lock(&slot.networks);
-        banks.clear(0, &mut tables.networks);
-        banks.clear(1, &mut tables.networks);
-        drop((tables, banks));
+        tables.clear_bank(slot_bank(slot.number, 0));
+        tables.clear_bank(slot_bank(slot.number, 1));
+        drop(tables);
         self.give_back(slot.number);
     }
 
@@ -246,19 +223,8 @@ impl Datapath {
 
     fn give_back(&self, number: u32) {
         let mut tables = lock(&self.tables);
-        let cleared = tables.pods.set(number, Kernel(PodState::default()), 0);
-        let wires: Vec<u32> = tables
-            .wires
-            .iter()
-            .filter_map(Result::ok)
-            .filter(|(_, slot)| *slot == number)
-            .map(|(device, _)| device)
-            .collect();
-        for device in wires {
-            if let Err(error) = tables.wires.remove(&device) {
-                tracing::warn!(device, %error, "a device could not be removed from the kernel's table");
-            }
-        }
+        let cleared = tables.set_state(number, PodState::default(), "clearing a pod's state");
+        tables.remove_wires_of(number);
         drop(tables);
         if let Err(error) = cleared {
             // Not given back: a slot whose state is not clear would start the next pod open.
@@ -292,6 +258,20 @@ impl Datapath {
 }
 
 impl Slot {
+    fn of(
+        number: u32,
+        bank: u32,
+        allow: PodMap<Endpoint, AllowEntry>,
+        flows: PodMap<FlowKey, Flow>,
+        processes: PodMap<ProcessKey, Process>,
+        clients: PodMap<Endpoint, Client>,
+        wire_flows: PodMap<WireKey, WireFlow>,
+    ) -> Result<Self, DatapathError> {
+        let ids = [id(&allow)?, id(&flows)?, id(&processes)?, id(&clients)?, id(&wire_flows)?];
+        let (allow, bank) = (Mutex::new(allow), Mutex::new(bank));
+        Ok(Self { number, allow, flows, processes, clients, wire_flows, ids, bank })
+    }
+
     /// The number by which the programs know the pod.
     #[must_use]
     pub const fn number(&self) -> u32 {
@@ -389,23 +369,9 @@ impl Slot {
     }
 }
 
-impl Banks {
-    fn keys_mut(&mut self, bank: u32) -> &mut Vec<(u32, NetworkKey)> {
-        let [even, odd] = &mut self.keys;
-        if bank == 0 { even } else { odd }
-    }
-
-    fn clear(
-        &mut self,
-        bank: u32,
-        networks: &mut LpmTrie<MapData, Kernel<NetworkKey>, Kernel<Network>>,
-    ) {
-        for (bits, key) in self.keys_mut(bank).drain(..) {
-            if let Err(error) = networks.remove(&lpm_trie::Key::new(bits, Kernel(key))) {
-                tracing::warn!(%error, "a trusted network could not be removed from the kernel");
-            }
-        }
-    }
+/// The key of a bank in the table of networks.
+const fn slot_bank(slot: u32, bank: u32) -> u32 {
+    NetworkKey::new(slot, bank, Address::from_v4_be(0)).slot_bank
 }
 
 /// The kernel's form of an address.

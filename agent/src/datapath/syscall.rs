@@ -59,6 +59,24 @@ pub(super) fn link_to_device(program: BorrowedFd<'_>, device: u32) -> io::Result
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Attaches a program to a cgroup, beside every other program there.
+pub(super) fn link_to_cgroup(
+    program: BorrowedFd<'_>,
+    cgroup: BorrowedFd<'_>,
+    attach_type: bpf_attach_type,
+) -> io::Result<OwnedFd> {
+    let mut request = CreateRequest {
+        program: number(program)?,
+        target: number(cgroup)?,
+        attach_type: attach_type as u32,
+        ..CreateRequest::default()
+    };
+    // SAFETY: the request's type is the command's.
+    let fd = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, &mut request) }?;
+    // SAFETY: the kernel has just made it, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Whether the kernel has such links: one that has looks for the device, and says that there is none.
 pub(super) fn links_to_devices(program: BorrowedFd<'_>) -> bool {
     const NO_DEVICE: u32 = i32::MAX.cast_unsigned();
@@ -85,6 +103,59 @@ pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
     };
     // SAFETY: the request's type is the command's.
     unsafe { bpf(bpf_cmd::BPF_LINK_UPDATE, &mut request) }.map(|_| ())
+}
+
+/// `BPF_OBJ_GET_INFO_BY_FD`.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct InfoRequest {
+    object: u32,
+    bytes: u32,
+    info: u64,
+}
+
+/// The beginning of `struct bpf_link_info`, of a link to a cgroup or to a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct LinkInfo {
+    kind: u32,
+    /// The identifier of the link.
+    pub(super) id: u32,
+    /// That of its program.
+    pub(super) program: u32,
+    padding: u32,
+    /// The first two words of what is told of this kind of link.
+    place: [u32; 2],
+}
+
+impl LinkInfo {
+    /// The cgroup of a link to one; 0 when it was detached, or the cgroup is gone.
+    pub(super) fn cgroup(&self) -> u64 {
+        let mut bytes = [0; 8];
+        for (half, word) in bytes.as_chunks_mut().0.iter_mut().zip(self.place) {
+            *half = word.to_ne_bytes();
+        }
+        u64::from_ne_bytes(bytes)
+    }
+
+    /// The device of a link to one; 0 when it was detached, or the device is gone.
+    pub(super) const fn device(&self) -> u32 {
+        let [device, _attach_type] = self.place;
+        device
+    }
+}
+
+/// What the kernel tells of a link (Linux 5.8).
+pub(super) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
+    let mut info = LinkInfo::default();
+    let mut request = InfoRequest {
+        object: number(link)?,
+        bytes: u32::try_from(size_of::<LinkInfo>()).map_err(io::Error::other)?,
+        info: std::ptr::from_mut(&mut info) as u64,
+    };
+    // SAFETY: the request's type is the command's; the kernel writes no more than `bytes`, of integers.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut request) }?;
+    Ok(info)
 }
 
 /// `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
@@ -114,40 +185,6 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// `BPF_MAP_LOOKUP_BATCH`.
-#[derive(Debug, Default)]
-#[repr(C)]
-struct BatchRequest {
-    first: u64,
-    last: u64,
-    keys: u64,
-    values: u64,
-    count: u32,
-    map: u32,
-    element_flags: u64,
-    flags: u64,
-}
-
-/// Reads an array from its beginning, as many values as there is room for, in one call (Linux 5.6).
-pub(super) fn read_array<V: aya::Pod>(array: BorrowedFd<'_>, values: &mut [V]) -> io::Result<()> {
-    let mut keys = vec![0_u32; values.len()];
-    let mut last = 0_u32;
-    let mut request = BatchRequest {
-        last: std::ptr::from_mut(&mut last) as u64,
-        keys: keys.as_mut_ptr() as u64,
-        values: values.as_mut_ptr() as u64,
-        count: u32::try_from(values.len()).map_err(io::Error::other)?,
-        map: number(array)?,
-        ..BatchRequest::default()
-    };
-    // SAFETY: the request's type is the command's; keys and values have room for `count`, and outlive the call.
-    match unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut request) } {
-        // There is nothing behind the last value.
-        Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_DELETE_ELEM` and `BPF_MAP_LOOKUP_AND_DELETE_ELEM`.
 #[derive(Debug, Default)]
 #[repr(C)]
@@ -173,6 +210,50 @@ pub(super) fn remove_inner(outer: BorrowedFd<'_>, index: u32) -> io::Result<()> 
     }
 }
 
+/// Reads the entry of a key; `None` when there is none. `V` must be what the map gives to user space.
+pub(super) fn lookup<K: aya::Pod, V: aya::Pod>(
+    map: BorrowedFd<'_>,
+    key: &K,
+) -> io::Result<Option<V>> {
+    element(map, bpf_cmd::BPF_MAP_LOOKUP_ELEM, key)
+}
+
+/// The key behind another, or the first; `None` behind the last.
+pub(super) fn next_key<K: aya::Pod>(map: BorrowedFd<'_>, key: Option<&K>) -> io::Result<Option<K>> {
+    let mut next = std::mem::MaybeUninit::<K>::zeroed();
+    let mut request = ElementRequest {
+        map: number(map)?,
+        key: key.map_or(0, |key| std::ptr::from_ref(key) as u64),
+        value: next.as_mut_ptr() as u64,
+        ..ElementRequest::default()
+    };
+    // SAFETY: the request's type is the command's, and both keys outlive the call.
+    match unsafe { bpf(bpf_cmd::BPF_MAP_GET_NEXT_KEY, &mut request) } {
+        // SAFETY: written by the kernel; every bit pattern of a `Pod` is valid.
+        Ok(_) => Ok(Some(unsafe { next.assume_init() })),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps everybody, this process too, from writing a map but by a program (Linux 5.2). One that an earlier agent has
+/// frozen stays so.
+pub(super) fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
+    // To freeze a map takes leave to write it, which nobody has any more once it is frozen.
+    if is_frozen(map)? {
+        return Ok(());
+    }
+    let mut request = number(map)?;
+    // SAFETY: the command takes the map alone.
+    unsafe { bpf(bpf_cmd::BPF_MAP_FREEZE, &mut request) }.map(|_| ())
+}
+
+/// As the kernel tells in `/proc/self/fdinfo` (`bpf_map_show_fdinfo`).
+fn is_frozen(map: BorrowedFd<'_>) -> io::Result<bool> {
+    let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_raw_fd()))?;
+    Ok(told.lines().any(|line| line.split_whitespace().eq(["frozen:", "1"])))
+}
+
 /// Reads an entry of a hash and deletes it: in one step from Linux 5.14 on, in two before. `None` when there is
 /// none.
 pub(super) fn take<K: aya::Pod, V: aya::Pod>(
@@ -196,7 +277,7 @@ pub(super) fn delete<K: aya::Pod>(map: BorrowedFd<'_>, key: &K) -> io::Result<bo
 }
 
 /// The kernel's own "not supported", which no libc knows (include/linux/errno.h).
-const ENOTSUPP: i32 = 524;
+pub(super) const ENOTSUPP: i32 = 524;
 
 /// Runs a command on one entry; `None` when there is none. `V` must be the map's value unless the command
 /// writes none.
@@ -229,11 +310,9 @@ const _: () = {
     assert!(size_of::<CreateRequest>() == 32 && offset_of!(CreateRequest, expected_revision) == 24);
     assert!(size_of::<UpdateRequest>() == 16 && offset_of!(UpdateRequest, old_program) == 12);
     assert!(size_of::<PathRequest>() == 16 && offset_of!(PathRequest, object) == 8);
-    assert!(size_of::<BatchRequest>() == 56 && offset_of!(BatchRequest, count) == 32);
-    assert!(offset_of!(BatchRequest, element_flags) == 40);
     assert!(size_of::<ElementRequest>() == 32 && offset_of!(ElementRequest, key) == 8);
 };
 
-fn number(fd: BorrowedFd<'_>) -> io::Result<u32> {
+pub(super) fn number(fd: BorrowedFd<'_>) -> io::Result<u32> {
     u32::try_from(fd.as_raw_fd()).map_err(io::Error::other)
 }

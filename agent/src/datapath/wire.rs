@@ -6,7 +6,7 @@
 use std::{
     fs, io,
     os::fd::{AsFd as _, OwnedFd},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use aya::{
@@ -19,13 +19,15 @@ use aya::{
     },
 };
 
-use super::{attach::lock, error::DatapathError, object::Datapath, syscall};
+use super::{attach::lock, error::DatapathError, object::Datapath, pinned::PinFolder, syscall};
+use crate::netns::filter::{FilterId, Filters};
 
 const PROGRAM: &str = "weir_wire";
 
 /// Ahead of every other filter of the device, and always the same one of ours.
 const CLSACT_PRIORITY: u16 = 1;
 const CLSACT_HANDLE: u32 = 0x7765;
+const FILTER: FilterId = FilterId { priority: CLSACT_PRIORITY, handle: CLSACT_HANDLE };
 
 /// How the second layer is attached to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub struct WireAttachment {
 
 #[derive(Debug)]
 enum Held {
-    Link { _link: OwnedFd, pin: Option<PathBuf> },
+    Link { link: OwnedFd, pins: Option<PinFolder> },
     Filter,
 }
 
@@ -53,6 +55,12 @@ pub(super) fn load(programs: &mut Ebpf) -> Result<(), DatapathError> {
     classifier(programs)?
         .load()
         .map_err(|source| DatapathError::Program { program: PROGRAM, source: Box::new(source) })
+}
+
+/// The identifier of the program, once it is loaded.
+pub(super) fn id(programs: &mut Ebpf) -> Result<u32, DatapathError> {
+    let failed = |source| DatapathError::Program { program: PROGRAM, source: Box::new(source) };
+    Ok(classifier(programs)?.info().map_err(failed)?.id())
 }
 
 fn classifier(programs: &mut Ebpf) -> Result<&mut SchedClassifier, DatapathError> {
@@ -76,10 +84,7 @@ impl Datapath {
         pins: Option<&Path>,
         how: WireAttach,
     ) -> Result<WireAttachment, DatapathError> {
-        lock(&self.tables)
-            .wires
-            .insert(device, slot, 0)
-            .map_err(DatapathError::map("telling the second layer its slot"))?;
+        lock(&self.tables).set_wire(device, slot)?;
         let failed = |source| DatapathError::Wire { device, source };
         let kind = match how {
             // The kernel waits for an RCU grace period, in which no other pod must have to wait for the programs.
@@ -113,20 +118,76 @@ impl Datapath {
     /// What could not be removed.
     pub fn detach_wire(&self, attachment: WireAttachment) -> io::Result<()> {
         let WireAttachment { device, kind } = attachment;
-        let mut tables = lock(&self.tables);
-        if let Err(error) = tables.wires.remove(&device) {
-            tracing::debug!(device, %error, "the device was not in the kernel's table");
-        }
-        drop(tables);
+        lock(&self.tables).remove_wire(device);
         match kind {
-            Held::Link { pin: Some(pin), .. } => match fs::remove_file(pin) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            },
+            Held::Link { pins: Some(pins), .. } => {
+                match fs::remove_file(pins.path().join(pin_name(device))) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                    _ => Ok(()),
+                }
+            }
             // The filter goes with the device; the pod that it was for is gone.
-            Held::Link { pin: None, .. } | Held::Filter => Ok(()),
+            Held::Link { pins: None, .. } | Held::Filter => Ok(()),
         }
     }
+}
+
+/// What was wrong with the second layer of a device, and is right again.
+#[derive(Debug)]
+pub(super) struct Mended {
+    /// 1 when the program was not attached.
+    pub(super) program: u64,
+    /// 1 when the link was not pinned, or why it still is not.
+    pub(super) pin: io::Result<u64>,
+}
+
+impl Datapath {
+    /// Looks whether our program still judges what comes in by the device, and attaches it again if not. A device that
+    /// is gone needs no program.
+    pub(super) fn mend_wire(
+        &self,
+        wire: &mut WireAttachment,
+        filters: &mut Filters,
+    ) -> io::Result<Mended> {
+        let device = wire.device;
+        let (link, pins) = match &mut wire.kind {
+            Held::Link { link, pins } => (link, pins),
+            Held::Filter => {
+                let program = u64::from(self.mend_filter(device, filters)?);
+                return Ok(Mended { program, pin: Ok(0) });
+            }
+        };
+        let info = syscall::link_info(link.as_fd())?;
+        let mut program = 0;
+        if info.device() != device {
+            if !exists(device) {
+                return Ok(Mended { program, pin: Ok(0) });
+            }
+            *link = syscall::link_to_device(self.wire_program()?.as_fd(), device)?;
+            if let Some(pins) = pins {
+                // If this fails, the look at the pins tries it again and tells.
+                pins.replace(&pin_name(device), link.as_fd()).ok();
+            }
+            program = 1;
+        } else if info.program != self.ids.wire {
+            syscall::update_link(link.as_fd(), self.wire_program()?.as_fd())?;
+            program = 1;
+        }
+        let keep = |pins: &mut PinFolder| pins.keep(&[(&pin_name(device), link.as_fd())]);
+        Ok(Mended { program, pin: pins.as_mut().map_or(Ok(0), keep) })
+    }
+
+    fn mend_filter(&self, device: u32, filters: &mut Filters) -> io::Result<bool> {
+        if filters.program(FILTER, device)? == Some(self.ids.wire) || !exists(device) {
+            return Ok(false);
+        }
+        filter(classifier(&mut lock(&self.programs)).map_err(io::Error::other)?, device)?;
+        Ok(true)
+    }
+}
+
+fn exists(device: u32) -> bool {
+    nix::net::if_::if_indextoname(device).is_ok()
 }
 
 impl WireAttachment {
@@ -140,22 +201,33 @@ impl WireAttachment {
 fn link(program: &OwnedFd, device: u32, pins: Option<&Path>) -> io::Result<Held> {
     let program = program.as_fd();
     let Some(folder) = pins else {
-        return Ok(Held::Link { _link: syscall::link_to_device(program, device)?, pin: None });
+        return Ok(Held::Link { link: syscall::link_to_device(program, device)?, pins: None });
     };
-    let pin = folder.join(format!("{PROGRAM}-{device}"));
-    let link = match syscall::open_pin(&pin) {
-        Ok(link) => {
-            syscall::update_link(link.as_fd(), program)?;
-            link
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let link = syscall::link_to_device(program, device)?;
-            syscall::pin(link.as_fd(), &pin)?;
-            link
-        }
+    let mut pins = PinFolder::new(folder);
+    let pin = folder.join(pin_name(device));
+    let left = match syscall::open_pin(&pin) {
+        Ok(link) => match syscall::update_link(link.as_fd(), program) {
+            Ok(()) => Some(link),
+            // Somebody has detached it while no agent ran.
+            Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => None,
+            Err(error) => return Err(error),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    Ok(Held::Link { _link: link, pin: Some(pin) })
+    let link = if let Some(link) = left {
+        link
+    } else {
+        let link = syscall::link_to_device(program, device)?;
+        pins.replace(&pin_name(device), link.as_fd())?;
+        link
+    };
+    Ok(Held::Link { link, pins: Some(pins) })
+}
+
+/// What the link of a device is pinned as.
+fn pin_name(device: u32) -> String {
+    format!("{PROGRAM}-{device}")
 }
 
 /// Puts the filter there, or in the place of the one that an earlier agent left.

@@ -41,7 +41,8 @@ pub struct Record {
     /// Where it went, or would have gone; absent in a `flow` of those refusals that found no room to be told apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<Destination>,
-    /// Connects, packets of unconnected sockets, or questions; in `lost`, what was lost.
+    /// Connects, packets of unconnected sockets, or questions; in `lost`, what was lost; in `tamper`, repairs since the last
+    /// such record.
     pub count: u64,
     /// IP bytes sent.
     pub bytes_up: u64,
@@ -53,6 +54,9 @@ pub struct Record {
     /// Why policies could not come into force; in `policy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What was put right; in `tamper`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repaired: Option<Repaired>,
     /// The pod; null outside Kubernetes.
     pub pod: Option<PodInfo>,
     /// The container that the process was in; null outside Kubernetes, and where it is not known.
@@ -86,6 +90,7 @@ impl Record {
             bytes_down: 0,
             duration_ms: None,
             error: None,
+            repaired: None,
             pod: None,
             container: None,
             gitlab: None,
@@ -111,6 +116,74 @@ pub enum Kind {
     Lost,
     /// Policies came into force, or others could not, which `error` tells.
     Policy,
+    /// Something that holds the pod was changed in the kernel by somebody else, and has been put right; `repaired` says
+    /// what.
+    Tamper,
+}
+
+/// What of a pod's enforcement was put right.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Repaired {
+    /// A hook at its cgroup: detached, or with another program.
+    Hook,
+    /// The slot that a hook was told.
+    Slot,
+    /// The program on its veth: gone, or another.
+    Wire,
+    /// The slot that the program on the veth was told.
+    Device,
+    /// The pin of a link.
+    Pin,
+    /// Its state: mode, generation, listener.
+    State,
+    /// The id of its cgroup.
+    Cgroup,
+    /// A network that is trusted.
+    Network,
+    /// An address that is allowed.
+    Allow,
+    /// A table of its own, exchanged for another.
+    Table,
+    /// The capture of its questions, by nftables in its network.
+    Capture,
+}
+
+impl Repaired {
+    /// All there are, in order.
+    pub const ALL: [Self; 11] = [
+        Self::Hook,
+        Self::Slot,
+        Self::Wire,
+        Self::Device,
+        Self::Pin,
+        Self::State,
+        Self::Cgroup,
+        Self::Network,
+        Self::Allow,
+        Self::Table,
+        Self::Capture,
+    ];
+
+    /// The word for it, as in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hook => "hook",
+            Self::Slot => "slot",
+            Self::Wire => "wire",
+            Self::Device => "device",
+            Self::Pin => "pin",
+            Self::State => "state",
+            Self::Cgroup => "cgroup",
+            Self::Network => "network",
+            Self::Allow => "allow",
+            Self::Table => "table",
+            Self::Capture => "capture",
+        }
+    }
 }
 
 /// What became of it.

@@ -4,7 +4,7 @@
 //! All functions act in the calling thread's namespace ([`Netns::enter`](super::Netns::enter)).
 //!
 //! It serves what the socket hooks do not see, such as containers of a Docker in the pod, and enforces
-//! nothing: a job with `CAP_NET_ADMIN` may flush it, and then gets no answers.
+//! nothing: a job with `CAP_NET_ADMIN` may flush it, and then gets no answers until the agent has put it back.
 //!
 //! Questions to loopback addresses are left alone. Docker's embedded resolver is there, and what it
 //! forwards is captured in its turn. Nothing that enters from outside is captured, and nothing from

@@ -12,6 +12,7 @@ use nix::unistd::geteuid;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
+    audit::Auditor,
     capabilities,
     enforce::{Enforcer, chain},
     error::NodeError,
@@ -152,6 +153,7 @@ impl Agent {
             limits,
             sweeper: Sweeper::start(limits),
             pods_by_slot,
+            auditor: Auditor::start(),
         };
         let work = Arc::<Work>::default();
         // Set once: here.
@@ -253,6 +255,7 @@ impl Enforcer {
             resolver: Arc::clone(&self.resolver),
             sink: Arc::clone(&self.sink),
             api_breaks: Arc::clone(&identities.breaks),
+            repairs: Arc::clone(self.auditor.repairs()),
             slots: self.datapath.slots(),
             entries: usize::try_from(self.limits.entries).unwrap_or(usize::MAX),
         }

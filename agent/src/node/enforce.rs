@@ -4,10 +4,11 @@ use std::{
     fs,
     net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use super::{
+    audit::Auditor,
     enforced::{Enforced, Wire},
     error::EnforceError,
     pins::{Pins, remove_folder},
@@ -39,7 +40,7 @@ use crate::{
         sweep::Sweeper,
     },
     resolver::{Listener, Resolver, serve},
-    system::addresses::AddressChanges,
+    system::addresses::{AddressChanges, Groups},
 };
 
 /// What all pods are enforced with.
@@ -68,6 +69,7 @@ pub(super) struct Enforcer {
     pub(super) limits: PodLimits,
     pub(super) sweeper: Sweeper,
     pub(super) pods_by_slot: Arc<PodsBySlot>,
+    pub(super) auditor: Auditor,
 }
 
 /// What a pod is enforced by.
@@ -104,9 +106,12 @@ impl Enforcer {
         self.require_veth(prepared.place.as_ref())?;
         let Prepared { slot, left, attachment, wires, mut place } = prepared;
         let port = left.as_ref().map_or(0, |state| state.listener_port);
-        let (listener, address) = match &mut place {
-            Some(place) => place.listen(port)?,
-            None => listen_on_loopback()?,
+        let (listener, address, captured) = if let Some(place) = &mut place {
+            let (listener, address, captured) = place.listen(port)?;
+            (listener, address, Some(captured))
+        } else {
+            let (listener, address) = listen_on_loopback()?;
+            (listener, address, None)
         };
         let recorder = self.recorder(sandbox, scope).with_containers(containers);
         let journal = Journal::open(&journal_path)
@@ -151,6 +156,10 @@ impl Enforcer {
         if adopted.is_none() {
             pod.record_phase(Kind::Attach);
         }
+        let (capture, changes) = captured.map(|seen| (seen.capture, seen.changes)).unzip();
+        let wire = netns.zip(capture).map(|(netns, capture)| {
+            Wire::new(netns, wires, surroundings, self.wire_attach, capture)
+        });
         let enforced = Arc::new(Enforced {
             sandbox: sandbox.clone(),
             pod,
@@ -159,10 +168,14 @@ impl Enforcer {
             cgroup,
             folder,
             journal: journal_path,
-            wire: netns.map(|netns| Wire::new(netns, wires, surroundings, self.wire_attach)),
-            watching: None.into(),
+            wire,
+            watching: Mutex::default(),
         });
         enforced.watch_network(news);
+        if let Some(changes) = changes {
+            self.auditor.watch_capture(&enforced, changes);
+        }
+        self.auditor.add(&enforced);
         Ok(enforced)
     }
 
@@ -207,18 +220,22 @@ impl Place {
     ///
     /// The pod's namespace is entered once for all of it: each time takes two switches of threads, which may wait
     /// for others in a burst of pod starts.
-    fn listen(&mut self, port: u16) -> Result<(Listener, ListenerAddress), EnforceError> {
+    fn listen(&mut self, port: u16) -> Result<(Listener, ListenerAddress, Captured), EnforceError> {
         let Self { netns, host_side, .. } = self;
-        netns.enter(|| {
+        let (listener, address, capture, news) = netns.enter(|| {
             host_side.read_addresses()?;
             let (addresses, entrances) = (host_side.uplink_addresses(), host_side.entrances());
             let listener = listener::open(addresses, port, &entrances)?;
             let port = listener.port();
-            nftables::install(&Capture {
+            // Before the capture is there, so that no change of it is missed.
+            let news = AddressChanges::open(Groups::Nftables)
+                .map_err(EnforceError::system("watching the pod's nftables"))?;
+            let capture = Capture {
                 v4: addresses.v4.map(|v4| SocketAddrV4::new(v4, port)),
                 v6: addresses.v6.map(|v6| SocketAddrV6::new(v6, port, 0, 0)),
                 entrances,
-            })?;
+            };
+            nftables::install(&capture)?;
             let address = ListenerAddress {
                 // Without IPv4 no query over it can leave, and none needs an answer.
                 v4: addresses.v4.unwrap_or(Ipv4Addr::LOCALHOST),
@@ -226,9 +243,18 @@ impl Place {
                 port,
                 reach: Reach::Pod,
             };
-            Ok((listener, address))
-        })?
+            Ok::<_, EnforceError>((listener, address, capture, news))
+        })??;
+        let changes = AddressChanges::register(news)
+            .map_err(EnforceError::system("watching the pod's nftables"))?;
+        Ok((listener, address, Captured { capture, changes }))
     }
+}
+
+/// How a pod's questions are captured, and what tells of changes to that.
+struct Captured {
+    capture: Capture,
+    changes: AddressChanges,
 }
 
 /// Opens the DNS sockets of a pod that has the node's network.

@@ -19,7 +19,7 @@ use crate::{
         wire::{WireAttach, WireAttachment},
     },
     events::record::Kind,
-    netns::{Netns, uplink},
+    netns::{Netns, nftables::Capture, uplink},
     pod::{EnforcedPod, Surroundings},
     resolver::Server,
     system::cgroup,
@@ -39,7 +39,7 @@ pub(super) struct Enforced {
     pub(super) journal: PathBuf,
     /// The second layer; none for a pod on the node's own network.
     pub(super) wire: Option<Wire>,
-    pub(super) watching: Mutex<Option<JoinHandle<()>>>,
+    pub(super) watching: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl std::fmt::Debug for Enforced {
@@ -50,9 +50,11 @@ impl std::fmt::Debug for Enforced {
 
 /// The second layer of one pod.
 pub(super) struct Wire {
-    netns: Netns,
+    pub(super) netns: Netns,
     how: WireAttach,
     guarded: Mutex<Guarded>,
+    /// How the pod's questions are to be captured.
+    pub(super) capture: Capture,
 }
 
 struct Guarded {
@@ -68,15 +70,21 @@ impl Wire {
         attachments: Vec<WireAttachment>,
         surroundings: Surroundings,
         how: WireAttach,
+        capture: Capture,
     ) -> Self {
         let guarded = Guarded { attachments, surroundings, ended: false };
-        Self { netns, how, guarded: Mutex::new(guarded) }
+        Self { netns, how, guarded: Mutex::new(guarded), capture }
+    }
+
+    /// What is attached to its devices, for whoever looks after it; nothing once the pod ends.
+    pub(super) fn with_attachments<T>(&self, work: impl FnOnce(&mut [WireAttachment]) -> T) -> T {
+        work(&mut lock(&self.guarded).attachments)
     }
 }
 
 impl Enforced {
     pub(super) fn watch_by(&self, task: JoinHandle<()>) {
-        *lock(&self.watching) = Some(task);
+        lock(&self.watching).push(task);
     }
 
     /// Puts the profile into force that a bundle gives the pod.
@@ -140,9 +148,7 @@ impl Enforced {
     ///
     /// Waits for the kernel; must be called on a thread that may.
     pub(super) fn release(&self, pods_by_slot: &PodsBySlot) {
-        if let Some(task) = lock(&self.watching).take() {
-            task.abort();
-        }
+        lock(&self.watching).drain(..).for_each(|task| task.abort());
         let attachments = self.wire.as_ref().map(|wire| {
             let mut guarded = lock(&wire.guarded);
             guarded.ended = true;
@@ -154,9 +160,10 @@ impl Enforced {
         self.pod.await_events(LAST_EVENTS);
         let _accounts = self.pod.settle();
         self.pod.record_phase(Kind::Detach);
+        // First, so that an audit does not tell the hooks their slot again.
+        let attachment = lock(&self.attachment).take();
         self.pod.datapath().forget(&self.cgroup);
-        let detached: io::Result<()> =
-            lock(&self.attachment).take().map_or(Ok(()), Attachment::detach);
+        let detached: io::Result<()> = attachment.map_or(Ok(()), Attachment::detach);
         if let Err(error) = detached {
             tracing::warn!(%error, "a link of a pod could not be unpinned");
         }
@@ -177,6 +184,6 @@ impl Enforced {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use prometheus_client::metrics::histogram::Histogram;
 use weir_ebpf::reason::Reason;
 
-use super::{pods::PodsBySlot, roster::Roster};
+use super::{audit::Repairs, pods::PodsBySlot, roster::Roster};
 use crate::{
     events::sink::Sink,
     metrics::{Page, Source},
@@ -105,6 +105,7 @@ pub(super) struct NodeMetrics {
     pub(super) sink: Arc<Sink>,
     /// How often the API server broke off.
     pub(super) api_breaks: Arc<AtomicU64>,
+    pub(super) repairs: Arc<Repairs>,
     /// Pods that can be enforced at one time.
     pub(super) slots: usize,
     /// Addresses that one pod may be allowed at one time.
@@ -119,6 +120,11 @@ impl Source for NodeMetrics {
         self.verdicts(page)?;
         self.questions(page)?;
         self.policies(page)?;
+        page.counters(
+            "repairs",
+            "What of the pods' enforcement somebody else had changed in the kernel, and was put right.",
+            self.repairs.counts().map(|(what, count)| ([("what", what.as_str())], count)),
+        )?;
         let (done, broken) = (&self.work.reconciled, &self.work.stream_breaks);
         let results = [("ok", done), ("failed", broken)];
         page.counter(

@@ -13,6 +13,7 @@
 //! - What fails for one pod is tried again for that pod, and touches no other.
 
 mod agent;
+mod audit;
 mod capabilities;
 mod enforce;
 mod enforced;

@@ -20,6 +20,7 @@ mod serve;
 pub mod subject;
 pub mod sweep;
 mod table;
+mod tampering;
 
 use std::{
     net::IpAddr,
@@ -39,7 +40,7 @@ use crate::{
 
 use self::{
     arrivals::Arrivals, hosts::HostMemory, journal::Journal, records::Recorder,
-    rules::ProfileHistory, sweep::Swept, table::AllowTable,
+    rules::ProfileHistory, sweep::Swept, table::AllowTable, tampering::Tampering,
 };
 
 /// Where the pod's listener can be reached from inside.
@@ -95,6 +96,7 @@ pub struct EnforcedPod {
     state: Mutex<State>,
     hosts: Mutex<HostMemory>,
     swept: Mutex<Swept>,
+    tampering: Mutex<Tampering>,
     recorder: Recorder,
     arrivals: Arrivals,
     journal: Option<Journal>,
@@ -191,6 +193,7 @@ impl EnforcedPod {
             }),
             hosts: Mutex::default(),
             swept: Mutex::default(),
+            tampering: Mutex::default(),
             recorder,
             arrivals: Arrivals::default(),
             journal: None,

@@ -96,7 +96,7 @@ impl Recorder {
     }
 
     /// Writes a record, and counts it when there is no room for it.
-    fn write_until(&self, record: Record, until: Option<Instant>) {
+    pub(super) fn write_until(&self, record: Record, until: Option<Instant>) {
         self.write_all(&self.subject.name(record), until);
     }
 
@@ -196,7 +196,7 @@ impl Recorder {
         Some(kept)
     }
 
-    fn record(
+    pub(super) fn record(
         &self,
         kind: Kind,
         at: SystemTime,
@@ -295,6 +295,7 @@ impl EnforcedPod {
         for record in records.chain(untold) {
             self.recorder.write_until(record, until);
         }
+        self.tell_last_repairs(until);
         self.recorder.wait_no_longer();
         self.record_lost(self.current_profile().provenance());
         accounts

@@ -12,7 +12,10 @@ use weir_ebpf::{
     pod::{AllowEntry, ticks},
 };
 
-use crate::{policy::HostName, system::clock::instant_ns};
+use crate::{
+    policy::HostName,
+    system::clock::{instant_ns, nanoseconds},
+};
 
 /// How far an entry may be prolonged without a write: below this, an answer from the cache costs none.
 const SLACK: Duration = Duration::from_millis(500);
@@ -33,9 +36,19 @@ pub(super) struct Allowed {
 impl Allowed {
     /// What the kernel is to hold of it.
     pub(super) fn for_kernel(&self) -> AllowEntry {
+        self.at(instant_ns(self.expires))
+    }
+
+    /// As [`Self::for_kernel`], for many at once: `now` on both clocks.
+    pub(super) fn for_kernel_at(&self, now: Instant, now_ns: u64) -> AllowEntry {
+        let ahead = nanoseconds(self.expires.saturating_duration_since(now));
+        let behind = nanoseconds(now.saturating_duration_since(self.expires));
+        self.at(now_ns.saturating_add(ahead).saturating_sub(behind))
+    }
+
+    fn at(&self, end_ns: u64) -> AllowEntry {
         // Rounded up: an entry never ends before its answer.
-        let expires = ticks(instant_ns(self.expires)).saturating_add(1);
-        AllowEntry { expires, rule: self.rule }
+        AllowEntry { expires: ticks(end_ns).saturating_add(1), rule: self.rule }
     }
 }
 
@@ -53,6 +66,11 @@ pub(super) struct Full;
 impl AllowTable {
     pub(super) fn new(limit: usize) -> Self {
         Self { entries: HashMap::new(), limit }
+    }
+
+    /// How many entries it may hold.
+    pub(super) const fn limit(&self) -> usize {
+        self.limit
     }
 
     pub(super) fn len(&self) -> usize {

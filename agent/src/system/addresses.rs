@@ -41,15 +41,25 @@ pub enum Groups {
     Addresses,
     /// Addresses, and every interface that comes, goes or changes.
     LinksAndAddresses,
+    /// Every table, chain, rule and set of nftables.
+    Nftables,
 }
 
 impl Groups {
     /// The multicast groups of `rtnetlink(7)`: `RTMGRP_LINK`, `RTMGRP_IPV4_IFADDR`,
-    /// `RTMGRP_IPV6_IFADDR`.
+    /// `RTMGRP_IPV6_IFADDR`; `NFNLGRP_NFTABLES` of `linux/netfilter/nfnetlink.h`, the seventh.
     const fn mask(self) -> u32 {
         match self {
             Self::Addresses => 0x10 | 0x100,
             Self::LinksAndAddresses => 0x1 | 0x10 | 0x100,
+            Self::Nftables => 1 << 6,
+        }
+    }
+
+    const fn protocol(self) -> SockProtocol {
+        match self {
+            Self::Addresses | Self::LinksAndAddresses => SockProtocol::NetlinkRoute,
+            Self::Nftables => SockProtocol::NetlinkNetFilter,
         }
     }
 }
@@ -83,7 +93,7 @@ impl AddressChanges {
             AddressFamily::Netlink,
             SockType::Raw,
             SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-            SockProtocol::NetlinkRoute,
+            groups.protocol(),
         )?;
         bind(std::os::fd::AsRawFd::as_raw_fd(&socket), &NetlinkAddr::new(0, groups.mask()))?;
         Ok(socket)

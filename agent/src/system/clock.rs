@@ -31,6 +31,7 @@ pub fn wall_clock(monotonic: u64) -> SystemTime {
     now.checked_sub(Duration::from_nanos(ago)).unwrap_or(now)
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+/// A span in nanoseconds.
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,7 @@
 //! The metrics that alerts and dashboard ask for.
 
 /// Every metric of the agent with the labels that it gives it; of a histogram, the name without what Prometheus adds.
-pub const METRICS: [(&str, &[&str]); 17] = [
+pub const METRICS: [(&str, &[&str]); 18] = [
     ("weir_attach_failures_total", &[]),
     ("weir_attach_seconds", &["le"]),
     ("weir_build_info", &["version"]),
@@ -18,6 +18,7 @@ pub const METRICS: [(&str, &[&str]); 17] = [
     ("weir_pods_enforced", &["mode"]),
     ("weir_reconciles_total", &["result"]),
     ("weir_records_written_total", &["output"]),
+    ("weir_repairs_total", &["what"]),
     ("weir_verdicts_total", &["verdict", "reason"]),
 ];
 

@@ -37,7 +37,7 @@ impl Event {
         self.0.pointer(pointer).and_then(Value::as_u64).unwrap_or_default()
     }
 
-    /// `violation`, `flow`, `attach`, `detach` or `lost`.
+    /// `violation`, `flow`, `attach`, `detach`, `lost`, `policy` or `tamper`.
     #[must_use]
     pub fn kind(&self) -> &str {
         self.text("/kind")

@@ -16,7 +16,7 @@ use crate::shell::{self, say};
 const CASE_LIMIT: Duration = Duration::from_secs(240);
 /// Suites whose cases are all on nodes of the lab, each with cgroups, mounts and BPF file system of its own: they run
 /// beside the others, which share the machine's.
-const ON_NODES: [&str; 17] = [
+const ON_NODES: [&str; 18] = [
     "adoption",
     "agent_bad_input",
     "capabilities",
@@ -32,6 +32,7 @@ const ON_NODES: [&str; 17] = [
     "services",
     "suggest",
     "takeover",
+    "tampering",
     "telemetry",
     "wire",
 ];

@@ -71,7 +71,7 @@ fn record(line: &[u8]) -> LogRecord {
         .and_then(|ts| humantime::parse_rfc3339(ts).ok())
         .unwrap_or_else(SystemTime::now);
     let is_alarm = match record.get("kind").and_then(Value::as_str) {
-        Some("violation" | "lost") => true,
+        Some("violation" | "lost" | "tamper") => true,
         Some("policy") => record.get("error").is_some(),
         _ => false,
     };

@@ -1,0 +1,381 @@
+//! What holds the pods in the kernel, looked at and put right.
+//!
+//! Without BPF LSM nothing keeps a privileged job from the system call bpf(2), by which it can get hold of every link
+//! and map by its number. So the agent holds what is there against what it has put there.
+//!
+//! Invariant: what is compared is read under the lock that its writer holds, so that the agent's own changes never
+//! look like somebody else's.
+
+use std::{
+    collections::HashSet,
+    fs::{self, File},
+    io,
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        unix::fs::MetadataExt as _,
+    },
+    path::PathBuf,
+};
+
+use aya::maps::{IterableMap as _, MapError, cgroup_storage::CgroupStorageKey, lpm_trie};
+use weir_ebpf::{
+    address::Endpoint,
+    pod::{AllowEntry, Network, NetworkKey, PodState, SLOTS},
+};
+
+use super::{
+    attach::{Attachment, HOOKS, lock},
+    batch::{self, Entries},
+    error::DatapathError,
+    kernel::Kernel,
+    object::Datapath,
+    outer::PodMaps,
+    slot::Slot,
+    tables::Tables,
+    wire::{Mended, WireAttachment},
+};
+use crate::{events::record::Repaired, netns::filter::Filters};
+
+/// Most networks that the table of all pods can hold.
+const NETWORKS: usize = 65_536;
+/// Most devices that the second layer can know.
+const WIRES: usize = 4096;
+
+/// Something that was not as the agent had left it.
+#[derive(Debug)]
+pub struct Found {
+    /// Whose it is.
+    pub slot: u32,
+    /// What it is.
+    pub what: Repaired,
+    /// How many of the kind, or why they are still wrong.
+    pub outcome: Result<u64, DatapathError>,
+}
+
+/// Room for what is read of the kernel's tables, kept from one look to the next.
+#[derive(Default)]
+pub struct Scratch {
+    networks: Entries<lpm_trie::Key<Kernel<NetworkKey>>, Kernel<Network>>,
+    wires: Entries<u32, u32>,
+    allow: Entries<Kernel<Endpoint>, Kernel<AllowEntry>>,
+}
+
+impl Datapath {
+    /// Holds the tables that all pods share against what was written there.
+    pub fn audit_tables(&self, scratch: &mut Scratch) -> Vec<Found> {
+        let mut found = Vec::new();
+        let tables = &mut *lock(&self.tables);
+        tables.audit_states(&mut found);
+        tables.audit_cgroups(&mut found);
+        tables.audit_wires(scratch, &mut found);
+        tables.audit_networks(scratch, &mut found);
+        found
+    }
+
+    /// Holds the hooks of one pod's cgroup against what was attached there. Where the cgroup is gone nothing is wrong.
+    pub fn audit_hooks(&self, attachment: &mut Attachment, found: &mut Vec<Found>) {
+        let slot = attachment.slot;
+        let mut note = |what, outcome: Result<u64, DatapathError>| {
+            if !matches!(outcome, Ok(0)) {
+                found.push(Found { slot, what, outcome });
+            }
+        };
+        let mut hooks = 0;
+        for index in 0..attachment.links.len() {
+            match self.audit_hook(attachment, index) {
+                Ok(Link::Right) => {}
+                Ok(Link::Repaired) => hooks += 1,
+                Ok(Link::Over) => return,
+                Err(error) => note(Repaired::Hook, Err(error)),
+            }
+        }
+        note(Repaired::Hook, Ok(hooks));
+        note(Repaired::Slot, self.audit_storage(attachment));
+        note(Repaired::Pin, attachment.audit_pins());
+    }
+
+    fn audit_hook(&self, attachment: &mut Attachment, index: usize) -> Result<Link, DatapathError> {
+        let (Some(hook), Some(link), Some(&program)) =
+            (HOOKS.get(index), attachment.links.get_mut(index), self.ids.hooks.get(index))
+        else {
+            return Ok(Link::Right);
+        };
+        let (cgroup, inode) = (attachment.cgroup.clone(), attachment.inode);
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| DatapathError::Attach {
+            hook: hook.program,
+            cgroup: attachment.cgroup.clone(),
+            source,
+        };
+        let info = super::syscall::link_info(link.as_fd()).map_err(|error| failed(error.into()))?;
+        if info.cgroup() == inode && info.program == program {
+            return Ok(Link::Right);
+        }
+        let programs = lock(&self.programs);
+        if info.cgroup() == inode {
+            hook.update(&programs, link.as_fd()).map_err(|error| failed(error.into()))?;
+            return Ok(Link::Repaired);
+        }
+        // Detached: by somebody, or with the end of the cgroup.
+        let Ok(folder) = File::open(&cgroup) else { return Ok(Link::Over) };
+        if folder.metadata().is_ok_and(|metadata| metadata.ino() != inode) {
+            return Ok(Link::Over);
+        }
+        *link = hook.attach(&programs, &folder).map_err(|error| failed(error.into()))?;
+        if let Some(pins) = &mut attachment.pins {
+            // If this fails, the look at the pins tries it again and tells.
+            pins.replace(hook.program, link.as_fd()).ok();
+        }
+        Ok(Link::Repaired)
+    }
+
+    /// What each hook was told of its slot.
+    fn audit_storage(&self, attachment: &Attachment) -> Result<u64, DatapathError> {
+        let mut tables = lock(&self.tables);
+        let mut repaired = 0;
+        for hook in &HOOKS {
+            let key = CgroupStorageKey::new(attachment.inode, hook.attach_type as u32);
+            if tables.slots.get(key, 0).is_ok_and(|slot| slot == attachment.slot) {
+                continue;
+            }
+            match tables.slots.insert(key, attachment.slot, 0) {
+                Ok(()) => repaired += 1,
+                // Gone with the cgroup.
+                Err(_) if fs::metadata(&attachment.cgroup).is_err() => return Ok(0),
+                Err(error) => return Err(DatapathError::map("telling a hook its slot")(error)),
+            }
+        }
+        Ok(repaired)
+    }
+
+    /// Looks whether a pod's own tables are in their places.
+    pub fn audit_slot(&self, slot: &Slot, found: &mut Vec<Found>) {
+        let [allow, flows, processes, clients, wire_flows] = slot.ids;
+        let maps = &self.pod_maps;
+        let exchanged = [
+            (!has(&maps.allow, slot, allow)).then(|| slot.place_allow(&maps.allow)),
+            (!has(&maps.flows, slot, flows)).then(|| maps.flows.place(slot.number(), &slot.flows)),
+            (!has(&maps.processes, slot, processes))
+                .then(|| maps.processes.place(slot.number(), &slot.processes)),
+            (!has(&maps.clients, slot, clients))
+                .then(|| maps.clients.place(slot.number(), &slot.clients)),
+            (!has(&maps.wire_flows, slot, wire_flows))
+                .then(|| maps.wire_flows.place(slot.number(), &slot.wire_flows)),
+        ];
+        for outcome in exchanged.into_iter().flatten() {
+            let (slot, outcome) = (slot.number(), outcome.map(|()| 1));
+            found.push(Found { slot, what: Repaired::Table, outcome });
+        }
+    }
+
+    /// Holds the second layer of one pod against what was attached.
+    pub fn audit_wires(
+        &self,
+        slot: u32,
+        wires: &mut [WireAttachment],
+        filters: &mut Filters,
+        found: &mut Vec<Found>,
+    ) {
+        for wire in wires {
+            let device = wire.device();
+            match self.mend_wire(wire, filters) {
+                Ok(Mended { program, pin }) => {
+                    let path = PathBuf::from(device.to_string());
+                    let pin =
+                        pin.map_err(|source| DatapathError::Pin { path, source: source.into() });
+                    let kinds = [(Repaired::Wire, Ok(program)), (Repaired::Pin, pin)];
+                    let wrong = kinds.into_iter().filter(|(_, outcome)| !matches!(outcome, Ok(0)));
+                    found.extend(wrong.map(|(what, outcome)| Found { slot, what, outcome }));
+                }
+                Err(source) => {
+                    let outcome = Err(DatapathError::Wire { device, source });
+                    found.push(Found { slot, what: Repaired::Wire, outcome });
+                }
+            }
+        }
+    }
+}
+
+/// How it is with a hook.
+enum Link {
+    Right,
+    Repaired,
+    /// Its cgroup is gone.
+    Over,
+}
+
+/// Whether a slot has this table. One that cannot be read is told of when it is written.
+fn has<K, V>(maps: &PodMaps<K, V>, slot: &Slot, id: u32) -> bool
+where
+    Kernel<K>: aya::Pod,
+    Kernel<V>: aya::Pod,
+{
+    maps.id_of(slot.number()).is_ok_and(|there| there == Some(id))
+}
+
+impl Attachment {
+    fn audit_pins(&mut self) -> Result<u64, DatapathError> {
+        let Some(pins) = &mut self.pins else { return Ok(0) };
+        let links: Vec<(&str, BorrowedFd<'_>)> = HOOKS
+            .iter()
+            .zip(&self.links)
+            .map(|(hook, link)| (hook.program, link.as_fd()))
+            .collect();
+        let path = pins.path().to_owned();
+        pins.keep(&links).map_err(|error| DatapathError::Pin { path, source: error.into() })
+    }
+}
+
+impl Slot {
+    fn place_allow(&self, maps: &PodMaps<Endpoint, AllowEntry>) -> Result<(), DatapathError> {
+        maps.place(self.number(), &lock(&self.allow))
+    }
+
+    /// Holds the allow entries in the kernel against `expected`, whose caller keeps others from writing meanwhile: those
+    /// that are more than it says are taken away or cut. How many there were.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn audit_allowed(
+        &self,
+        scratch: &mut Scratch,
+        limit: usize,
+        expected: impl Fn(&Endpoint) -> Option<AllowEntry>,
+    ) -> Result<u64, DatapathError> {
+        let (mut foreign, mut cut) = (Vec::new(), Vec::new());
+        {
+            let map = lock(&self.allow);
+            let entries = scratch
+                .allow
+                .read(map.map().fd().as_fd(), limit)
+                .map_err(unread("reading a pod's allow entries"))?;
+            for (Kernel(endpoint), Kernel(entry)) in entries {
+                match expected(endpoint) {
+                    None => foreign.push(*endpoint),
+                    Some(own) if !is_within(*entry, own) => cut.push((*endpoint, own)),
+                    Some(_) => {}
+                }
+            }
+        }
+        let count = foreign.len() + cut.len();
+        self.revoke(foreign)?;
+        self.allow(cut)?;
+        Ok(count as u64)
+    }
+}
+
+/// Whether an entry allows no more than another. Moments are told from each other by a tick (268 ms), and reckoned
+/// anew for each look.
+const fn is_within(entry: AllowEntry, own: AllowEntry) -> bool {
+    entry.rule == own.rule && entry.expires <= own.expires.saturating_add(1)
+}
+
+impl Tables {
+    fn audit_states(&mut self, found: &mut Vec<Found>) {
+        let mut states = [Kernel(PodState::default()); SLOTS];
+        let (what, action) = (Repaired::State, "looking at the pods' states");
+        if let Err(error) = batch::read_array(self.pods.map().fd().as_fd(), &mut states) {
+            found.push(Found { slot: 0, what, outcome: Err(unread(action)(error)) });
+            return;
+        }
+        let pairs = (0_u32..).zip(states.iter().zip(&self.written.pods));
+        for (slot, (there, written)) in pairs.filter(|(_, (there, written))| there.0 != **written) {
+            tracing::debug!(slot, ?there, "a pod's state is another");
+            let repaired = self.pods.set(slot, Kernel(*written), 0);
+            let outcome = repaired.map(|()| 1).map_err(DatapathError::map(action));
+            found.push(Found { slot, what, outcome });
+        }
+    }
+
+    fn audit_cgroups(&mut self, found: &mut Vec<Found>) {
+        let mut ids = [0_u64; SLOTS];
+        let (what, action) = (Repaired::Cgroup, "looking at the pods' cgroups");
+        if let Err(error) = batch::read_array(self.cgroups.map().fd().as_fd(), &mut ids) {
+            found.push(Found { slot: 0, what, outcome: Err(unread(action)(error)) });
+            return;
+        }
+        let pairs = (0_u32..).zip(ids.iter().zip(&self.written.cgroups));
+        for (slot, (_, written)) in pairs.filter(|(_, (there, written))| there != written) {
+            let repaired = self.cgroups.set(slot, *written, 0);
+            let outcome = repaired.map(|()| 1).map_err(DatapathError::map(action));
+            found.push(Found { slot, what, outcome });
+        }
+    }
+
+    fn audit_wires(&mut self, scratch: &mut Scratch, found: &mut Vec<Found>) {
+        let (what, action) = (Repaired::Device, "looking at the devices of pods");
+        let entries = match scratch.wires.read(self.wires.map().fd().as_fd(), WIRES) {
+            Ok(entries) => entries,
+            Err(error) => {
+                found.push(Found { slot: 0, what, outcome: Err(unread(action)(error)) });
+                return;
+            }
+        };
+        let written = &self.written.wires;
+        let right = entries.iter().filter(|(device, slot)| written.get(device) == Some(slot));
+        if entries.len() == written.len() && right.count() == written.len() {
+            return;
+        }
+        let there: std::collections::HashMap<u32, u32> = entries.iter().copied().collect();
+        for (device, slot) in there.iter().filter(|(device, _)| !written.contains_key(device)) {
+            let outcome = self.wires.remove(device).map(|()| 1);
+            let outcome = outcome.map_err(DatapathError::map(action));
+            found.push(Found { slot: *slot, what, outcome });
+        }
+        for (device, slot) in written.iter().filter(|(device, own)| there.get(device) != Some(own))
+        {
+            let outcome = self.wires.insert(*device, *slot, 0).map(|()| 1);
+            let outcome = outcome.map_err(DatapathError::map(action));
+            found.push(Found { slot: *slot, what, outcome });
+        }
+    }
+
+    fn audit_networks(&mut self, scratch: &mut Scratch, found: &mut Vec<Found>) {
+        let (what, action) = (Repaired::Network, "looking at the trusted networks");
+        let entries = match scratch.networks.read(self.networks.map().fd().as_fd(), NETWORKS) {
+            Ok(entries) => entries,
+            Err(error) => {
+                found.push(Found { slot: 0, what, outcome: Err(unread(action)(error)) });
+                return;
+            }
+        };
+        let written = &self.written.networks;
+        let is_right = |bits: u32, key: &NetworkKey, network: &Network| {
+            let bank = written.get(&key.slot_bank);
+            bank.and_then(|bank| bank.get(&(bits, *key))).is_some_and(|own| own == network)
+        };
+        let size: usize = written.values().map(std::collections::HashMap::len).sum();
+        let right = |(key, network): &&(lpm_trie::Key<Kernel<NetworkKey>>, Kernel<Network>)| {
+            is_right(key.prefix_len(), &key.data().0, &network.0)
+        };
+        if entries.len() == size && entries.iter().filter(right).count() == size {
+            return;
+        }
+        let kept: HashSet<(u32, NetworkKey)> =
+            entries.iter().filter(right).map(|(key, _)| (key.prefix_len(), key.data().0)).collect();
+        // What is there and should not be goes first: it may stand where something else belongs.
+        let foreign = entries.iter().filter(|entry| !right(entry)).map(|(key, _)| {
+            let data = key.data().0;
+            (
+                data.slot_bank / 2,
+                self.networks.remove(&lpm_trie::Key::new(key.prefix_len(), Kernel(data))),
+            )
+        });
+        let foreign: Vec<(u32, Result<(), MapError>)> = foreign.collect();
+        let missing =
+            written.values().flatten().filter(|((bits, key), _)| !kept.contains(&(*bits, *key)));
+        let missing = missing.map(|((bits, key), network)| {
+            let entry = lpm_trie::Key::new(*bits, Kernel(*key));
+            (key.slot_bank / 2, self.networks.insert(&entry, Kernel(*network), 0))
+        });
+        let missing: Vec<(u32, Result<(), MapError>)> = missing.collect();
+        found.extend(foreign.into_iter().chain(missing).map(|(slot, outcome)| {
+            let outcome = outcome.map(|()| 1).map_err(DatapathError::map(action));
+            Found { slot, what, outcome }
+        }));
+    }
+}
+
+fn unread(action: &'static str) -> impl FnOnce(io::Error) -> DatapathError {
+    move |error| DatapathError::map(action)(MapError::IoError(error))
+}
