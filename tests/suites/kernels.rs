@@ -97,6 +97,11 @@ fn linux_6_12() -> Result<()> {
 }
 
 #[test]
+fn linux_6_18() -> Result<()> {
+    on(Series::V6_18, "linux_6_18")
+}
+
+#[test]
 fn linux_7() -> Result<()> {
     on(Series::V7, "linux_7")
 }

@@ -21,8 +21,8 @@ use tempfile::TempDir;
 
 use self::initramfs::Job;
 pub use self::kernel::{Kernel, Series};
-pub use self::qemu::Lsm;
 use self::qemu::Machine;
+pub use self::qemu::{Lsm, Options};
 use crate::exec::{self, DEFAULT_LIMIT, Output};
 use crate::lab::{Host, Netns, own_prefix, sweep};
 
@@ -39,10 +39,19 @@ const BOOT_LIMIT: Duration = Duration::from_secs(60);
 /// Emulation has its own faults: one boot in many hangs.
 const BOOTS: u32 = 3;
 
+/// How many times as long as on this machine everything may take where it is emulated.
+const EMULATION: u32 = 6;
+
 /// In a guest: the folder that its host has prepared for it.
 #[must_use]
 pub fn guest_folder() -> Option<PathBuf> {
     std::env::var_os(TOLD).map(PathBuf::from)
+}
+
+/// `limit`, which is right for this machine, as it is right for the one that this runs in.
+#[must_use]
+pub fn patient(limit: Duration) -> Duration {
+    if guest_folder().is_some() { limit * EMULATION } else { limit }
 }
 
 /// A new folder for a machine's files; what machines of dead processes left is removed first.
@@ -68,18 +77,29 @@ pub fn run_this_program(
     arguments: &[&str],
     limit: Duration,
 ) -> Result<Output> {
-    run_with(kernel, Lsm::Bpf, network, folder, arguments, limit)
+    run_with(kernel, Options::default(), network, folder, arguments, limit)
 }
 
-/// As [`run_this_program`], with these security modules.
+/// As [`run_this_program`], on a kernel that is told so when it boots.
 pub fn run_with(
     kernel: &Kernel,
-    lsm: Lsm,
+    options: Options,
     network: &Netns,
     folder: &Path,
     arguments: &[&str],
     limit: Duration,
 ) -> Result<Output> {
+    boot(kernel, options, network, folder, arguments)?.finish(limit)
+}
+
+/// A machine in which this very program has begun to run.
+fn boot(
+    kernel: &Kernel,
+    options: Options,
+    network: &Netns,
+    folder: &Path,
+    arguments: &[&str],
+) -> Result<Machine> {
     let program = std::env::current_exe().context("finding the running program")?;
     let mut command = vec![program.to_string_lossy().into_owned()];
     command.extend(arguments.iter().map(|&word| word.to_owned()));
@@ -88,9 +108,9 @@ pub fn run_with(
     let job = Job { folder: &place, command: &command, environment: &told };
     let archive = initramfs::write(folder, kernel, &job)?;
     for _ in 0..BOOTS {
-        let machine = Machine::start(kernel, lsm, network, folder, &archive)?;
+        let machine = Machine::start(kernel, options, network, folder, &archive)?;
         if machine.has_booted(BOOT_LIMIT) {
-            return machine.finish(limit);
+            return Ok(machine);
         }
         eprintln!("{} does not boot:\n{}", kernel.version(), machine.give_up());
     }
