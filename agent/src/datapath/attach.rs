@@ -73,10 +73,7 @@ impl Hook {
             Program::CgroupSockAddr(program) => program.load(),
             _ => return Err(DatapathError::Missing(self.program)),
         };
-        loaded.map_err(|source| DatapathError::Program {
-            program: self.program,
-            source: Box::new(source),
-        })
+        loaded.map_err(DatapathError::program(self.program))
     }
 
     /// The link that is pinned already, with this agent's program in it.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use self::initramfs::Job;
@@ -25,6 +25,7 @@ use self::qemu::Machine;
 pub use self::qemu::{Lsm, Options};
 use crate::exec::{self, DEFAULT_LIMIT, Output};
 use crate::lab::{Host, Netns, own_prefix, sweep};
+use crate::skip::{self, Skip};
 
 /// The address by which a guest reaches the loopback of the namespace that its machine runs in.
 pub const HOST: &str = "10.0.2.2";
@@ -36,6 +37,8 @@ const TOLD: &str = "WEIR_LAB_GUEST";
 
 /// An emulated processor of a busy machine is slow; a kernel that hangs is hung for ever.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
+/// Most time for the acts of a case.
+const ACTS_LIMIT: Duration = Duration::from_secs(900);
 /// Emulation has its own faults: one boot in many hangs.
 const BOOTS: u32 = 3;
 
@@ -66,6 +69,28 @@ pub fn link(host: &Host) -> Result<()> {
     link.args(["link", "set", LINK, "netns", host.netns().name()]);
     exec::run(link, DEFAULT_LIMIT)?.expect_code(0)?;
     host.netns().links(&format!("addr add {GUEST}/24 dev {LINK}\nlink set {LINK} up\n"))
+}
+
+/// Runs the case `case` of this suite in a machine of `series`, where it is `acts`.
+pub fn acts_on(
+    series: Series,
+    options: Options,
+    case: &str,
+    acts: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    if guest_folder().is_some() {
+        return acts();
+    }
+    let Some(kernel) = Kernel::find(series)? else {
+        return skip::record(&format!("Linux {series}"), Skip::NoKernel);
+    };
+    let (folder, network) = (folder()?, Netns::create("vm")?);
+    let arguments = ["--exact", case, "--nocapture", "--test-threads", "1"];
+    let output = run_with(&kernel, options, &network, folder.path(), &arguments, ACTS_LIMIT)?;
+    ensure!(output.code == 0, "on {}: {}", kernel.version(), output.describe());
+    // A guest that had found another name to run would have run nothing.
+    ensure!(output.stdout.contains("1 passed"), "{}", output.describe());
+    Ok(())
 }
 
 /// Runs this very program with `arguments` in a machine with `kernel`, to its end. Its network is the loopback of
