@@ -13,7 +13,7 @@ pub(crate) const KERNELS: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.x"];
 pub(crate) const LSM: [&str; 2] = ["off", "on"];
 
 /// The suites that another kernel tells nothing new of, or that cannot run there, and why.
-const ELSEWHERE: [(&str, &str); 17] = [
+const ELSEWHERE: [(&str, &str); 18] = [
     ("admission", "it reads documents"),
     ("api_server", "a whole control plane, of which nothing is the kernel's"),
     ("bad_kernels", "it starts machines itself"),
@@ -23,6 +23,7 @@ const ELSEWHERE: [(&str, &str); 17] = [
     ("images", "it builds with cargo, and is about archives"),
     ("kernels", "it starts machines itself"),
     ("kubelet", "it starts machines itself"),
+    ("machines", "it starts machines itself"),
     ("monitoring", "it reads documents"),
     ("package_client", "it needs a package registry"),
     ("real_programs", "its programs are those of other suites, or need a package registry"),

@@ -24,6 +24,7 @@ impl fmt::Display for LockedMemoryLimit {
 }
 
 /// Raises the limit as far as this process may; what stays of it, if this kernel counts by it.
+#[must_use]
 pub fn raise() -> Option<LockedMemoryLimit> {
     // A kernel of which nobody knows is taken for a new one, as most are.
     if KernelVersion::current().map_or(true, |running| running >= COUNTED_OTHERWISE) {

@@ -160,7 +160,7 @@ impl Datapath {
         pins: Option<&Path>,
     ) -> Result<(Self, LoadedRing), DatapathError> {
         // Before the first map is made, which the limit may be too low for.
-        locked_memory::raise();
+        let _told_once_it_matters = locked_memory::raise();
         Self::load_object(options, pins).map_err(locked_memory::explain)
     }
 

@@ -107,7 +107,9 @@ impl Machine {
 
     /// The next line that it reports; an error where none comes within `limit`, or the machine has ended.
     pub(super) fn report(&self, limit: Duration) -> Result<String> {
-        self.qemu.wait_for_line(limit, |_| true)
+        self.qemu
+            .wait_for_line(limit, |_| true)
+            .with_context(|| format!("the machine has ended, or reported nothing for {limit:?}"))
     }
 
     /// Waits for the end of what runs in it; exit code and output, both streams in one.

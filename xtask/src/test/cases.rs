@@ -41,7 +41,7 @@ const ALONE: [&str; 4] = ["cleanup", "images", "neighbours", "races"];
 const SLOW_SUITES: [&str; 2] = ["api_server", "kubelet"];
 const SLOW_CASE_LIMIT: Duration = Duration::from_secs(1200);
 /// The suites that emulate one machine after another, which takes one processor.
-const MACHINES: [&str; 2] = ["bad_kernels", "kernels"];
+const MACHINES: [&str; 3] = ["bad_kernels", "kernels", "machines"];
 /// The one of the slow suites whose case [`PREPARATION`] does that.
 const PREPARING_SUITE: &str = "kubelet";
 /// Most time for all unit tests of one program.
