@@ -12,12 +12,16 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define ADDRESS offsetof(struct bpf_sock_addr, user_ip4)
 
 int main(int count, char **words) {
+    // Linux before 5.11 counts the programs of all of a user's processes as locked memory, weir's too.
+    struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+    setrlimit(RLIMIT_MEMLOCK, &unlimited);
     uint32_t service, backend;
     if (count != 4 || inet_pton(AF_INET, words[2], &service) != 1 || inet_pton(AF_INET, words[3], &backend) != 1)
         return 2;

@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use crate::exec::{self, DEFAULT_LIMIT, Output, Running};
 use crate::lab::addresses;
 use crate::node::Node;
+use crate::vm::patient;
 use crate::weir::{self, Event};
 
 /// Where the agent's files are on the node.
@@ -153,7 +154,7 @@ impl Agent {
 
     /// Waits until `count` more lines of its log have contained `text`.
     pub fn wait_for_many(&self, text: &str, count: usize, limit: Duration) -> Result<()> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + patient(limit);
         for seen in 0..count {
             let left = deadline.saturating_duration_since(Instant::now());
             self.process
@@ -182,7 +183,7 @@ impl Agent {
 
     /// The records of one kind of a pod, once there are so many: what happened may be ahead of them.
     pub fn records_come(&self, uid: &str, kind: &str, count: usize) -> Result<Vec<Event>> {
-        let deadline = Instant::now() + DEFAULT_LIMIT;
+        let deadline = Instant::now() + patient(DEFAULT_LIMIT);
         loop {
             let records = self.records(uid, kind)?;
             if records.len() >= count {

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::exec::{self, DEFAULT_LIMIT, Running};
 use crate::node::Node;
 use crate::packages;
+use crate::vm::patient;
 
 /// What pip is asked for, and what of it the collector needs.
 const LIBRARIES: [&str; 4] = [
@@ -70,7 +71,7 @@ impl Collector {
     /// Waits until it has taken so many records; each by its body, which is the record as weir wrote it.
     pub fn take(&self, count: usize) -> Result<BTreeMap<String, Value>> {
         let mut taken = BTreeMap::new();
-        let deadline = Instant::now() + DEFAULT_LIMIT;
+        let deadline = Instant::now() + patient(DEFAULT_LIMIT);
         while taken.len() < count {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = self.0.wait_for_line(left, |_| true);

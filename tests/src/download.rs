@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::jobs::Jobs;
 use crate::node::{Container, Pod};
+use crate::vm::patient;
 
 /// A download that never ends by itself, and how far it is.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Download {
 
     /// Waits until more has come; the server sends ten times a second.
     pub fn flows(&self) -> Result<()> {
-        let (before, deadline) = (self.length(), Instant::now() + Duration::from_secs(10));
+        let (before, deadline) = (self.length(), Instant::now() + patient(Duration::from_secs(10)));
         while self.length() <= before {
             ensure!(Instant::now() < deadline, "stalled:\n{}", self.container.logs()?);
             std::thread::sleep(Duration::from_millis(20));

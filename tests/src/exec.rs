@@ -14,6 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
 use nix::unistd::Pid;
 
+use crate::vm::patient;
+
 /// Long enough for any single act in the lab, short enough to end a hang.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 
@@ -170,8 +172,10 @@ impl Running {
         kill(self.pid, signal).with_context(|| format!("sending {signal} to {}", self.label))
     }
 
-    /// The next line of standard output for which `wanted` holds, waited for at most `limit`.
+    /// The next line of standard output for which `wanted` holds, waited for at most `limit`, or for longer in a
+    /// machine that is emulated.
     pub fn wait_for_line(&self, limit: Duration, wanted: impl Fn(&str) -> bool) -> Result<String> {
+        let limit = patient(limit);
         let deadline = Instant::now() + limit;
         let mut others = VecDeque::new();
         loop {
@@ -192,8 +196,10 @@ impl Running {
         }
     }
 
-    /// Waits for the end; after `limit` the whole group is killed and that is an error.
+    /// Waits for the end; after `limit`, longer in a machine that is emulated, the whole group is killed and that
+    /// is an error.
     pub fn finish(mut self, limit: Duration) -> Result<Output> {
+        let limit = patient(limit);
         let Ok(status) = receive(&self.exit, limit) else {
             self.kill_group();
             let (stdout, stderr) = self.drain();

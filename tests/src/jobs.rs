@@ -10,6 +10,7 @@ use crate::lab::{Lab, Watch, addresses};
 use crate::node::{Container, ContainerSpec, Image, Node, Options, Pod, PodSpec};
 use crate::profile::Profile;
 use crate::programs::{self, Program};
+use crate::vm::patient;
 
 /// How long any one step of a pod may take, on a machine that does other things too.
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -84,7 +85,7 @@ impl Jobs {
     /// Waits until a job that is [`Self::asking`] has got another answer.
     pub fn answered(&self, asking: &Container) -> Result<()> {
         let before = self.lab.web.connections();
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + patient(LIMIT);
         while self.lab.web.connections() <= before + 1 {
             ensure!(Instant::now() < deadline, "no answer:\n{}", asking.logs()?);
             std::thread::sleep(Duration::from_millis(20));

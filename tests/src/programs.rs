@@ -38,6 +38,25 @@ pub enum Program {
 }
 
 impl Program {
+    /// All of them.
+    const ALL: [Self; 10] = [
+        Self::Probe,
+        Self::StaticClient,
+        Self::Uring,
+        Self::Escape,
+        Self::Balancer,
+        Self::Storm,
+        Self::Handover,
+        Self::Flood,
+        Self::Deluge,
+        Self::Frames,
+    ];
+
+    /// Compiles all that are not compiled yet: where a machine is emulated, a compiler takes long.
+    pub fn compile_all() -> Result<()> {
+        Self::ALL.into_iter().try_for_each(|program| program.path().map(drop))
+    }
+
     const fn source(self) -> (&'static str, &'static str, &'static [&'static str]) {
         match self {
             Self::Probe => ("probe", include_str!("../programs/probe.c"), &[]),

@@ -23,6 +23,8 @@ pub enum Skip {
     NoBpfLsm,
     /// The kernel has no TCX links, which began with 6.6.
     NoTcx,
+    /// The kernel has no hook for nftables where frames leave a device, which began with 5.16.
+    NoEgressHook,
     /// No Debian mirror that this machine reaches gives this series of containerd.
     NoContainerd,
     /// No Debian mirror that this machine reaches gives Docker.
@@ -60,6 +62,7 @@ impl Skip {
             Self::NoCrossCompiler => "no Debian mirror gives a cross compiler",
             Self::NoBpfLsm => "the kernel loads no BPF LSM programs",
             Self::NoTcx => "the kernel has no TCX links",
+            Self::NoEgressHook => "nftables has no hook where frames leave in this kernel",
         }
     }
 }

@@ -13,6 +13,7 @@ use weir_tests::exec::Output;
 use weir_tests::lab::Lab;
 use weir_tests::lab::addresses::{ATTACKER, FOREIGN};
 use weir_tests::programs;
+use weir_tests::vm::patient;
 
 /// Every name that a barrier asks for.
 const NAMES: &str = "*.attach.weir.internal";
@@ -180,7 +181,8 @@ fn no_answer_ends_at_the_deadline() -> Result<()> {
     pod.lab.zone().custom(NAMES, |_| None)?;
     let output = pod.hold(&[("WEIR_DEADLINE", "1500ms")])?;
     let output = gave_up(output, &["no name server answered in time", "agent", "`select`"])?;
-    let bounds = Duration::from_millis(1500)..Duration::from_millis(2500);
+    let deadline = Duration::from_millis(1500);
+    let bounds = deadline..deadline + patient(Duration::from_secs(1));
     ensure!(bounds.contains(&output.elapsed), "{}", output.describe());
     Ok(())
 }
@@ -229,10 +231,9 @@ fn a_silent_name_server_holds_nobody_up() -> Result<()> {
     // One attempt is one slot of 25 ms: whoever asked one after another would not come to the end.
     let output = pod.attached("ENOANO")?.hold_once(&[], &[])?;
     gave_up(output, &["names are answered by weir", "1 attempt ("])?;
-    ensure!(
-        pod.lab.attacker.received(53).datagrams == 2,
-        "the echo was not asked by both addresses"
-    );
+    // Both in each attempt, of which a busy machine needs more than one.
+    let asked = pod.lab.attacker.received(53).datagrams;
+    ensure!(asked > 0 && asked % 2 == 0, "the echo was not asked by both addresses: {asked}");
     Ok(())
 }
 

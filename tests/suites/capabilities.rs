@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use weir_tests::agent::{Agent, AgentSpec};
-use weir_tests::deploy::CAPABILITIES;
+use weir_tests::deploy::{CAPABILITIES, capabilities};
 use weir_tests::lab::addresses;
 use weir_tests::node::{Options, Pod, PodSpec};
 use weir_tests::world::{World, files_allowed, forbidden};
@@ -45,14 +45,14 @@ fn enforced(world: &World, agent: &Agent, pod: &Pod) -> Result<()> {
 #[test]
 fn the_charts_capabilities_are_enough() -> Result<()> {
     let world = World::new(&Options::default())?;
-    let agent = start(&world, &files_allowed(), &CAPABILITIES)?;
+    let agent = start(&world, &files_allowed(), &capabilities()?)?;
     let status = fs::read_to_string(format!("/proc/{}/status", agent.process().pid()))?;
     ensure!(status.contains("NoNewPrivs:\t1"), "{status}");
     let pod = world.pod(PodSpec::new("job"))?;
     enforced(&world, &agent, &pod)?;
     // The next agent takes over what it finds.
     agent.kill()?;
-    let agent = start(&world, &files_allowed(), &CAPABILITIES)?;
+    let agent = start(&world, &files_allowed(), &capabilities()?)?;
     agent.wait_for("took_us=")?;
     enforced(&world, &agent, &pod)?;
     pod.remove()?;
@@ -64,7 +64,7 @@ fn the_charts_capabilities_are_enough() -> Result<()> {
 fn without_any_one_of_them_no_pod_is_enforced() -> Result<()> {
     let world = World::new(&Options::default())?;
     for missing in CAPABILITIES {
-        let mut others: Vec<&str> = CAPABILITIES.to_vec();
+        let mut others = capabilities()?;
         others.retain(|one| *one != missing);
         // What the other includes of it is not enough either.
         others.extend(["BPF", "PERFMON"]);

@@ -9,6 +9,7 @@ use weir_tests::dns::Records;
 use weir_tests::lab::{Lab, addresses};
 use weir_tests::profile::Profile;
 use weir_tests::programs::Program;
+use weir_tests::vm::patient;
 
 const SHORT: u32 = 1;
 
@@ -157,7 +158,7 @@ fn size(file: &std::path::Path) -> u64 {
 
 /// Polls `done` for at most thirty seconds.
 fn wait_until(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + patient(Duration::from_secs(30));
     while !done()? {
         ensure!(Instant::now() < deadline, "still waiting until {what}");
         std::thread::sleep(Duration::from_millis(50));

@@ -3,39 +3,21 @@
 //! Each case runs twice: on this machine, where it starts a virtual machine, and in that machine, where the acts are. All
 //! other suites run there by `cargo xtask vm`.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
 use weir_tests::agent::Agent;
 use weir_tests::jobs::{Jobs, LIMIT, connects, fetch, silent};
-use weir_tests::lab::{Netns, addresses};
+use weir_tests::lab::addresses;
 use weir_tests::node::PodSpec;
-use weir_tests::skip::{self, Skip};
 use weir_tests::traces;
-use weir_tests::vm::{self, Kernel, Series};
+use weir_tests::vm::{self, Series};
 
-/// For all that happens in a virtual machine.
-const GUEST_LIMIT: Duration = Duration::from_secs(600);
 /// What the profile allows, at port 80, and what it does not.
 const FILES: &str = "files.example.com";
 const MIRROR: &str = "mirror.example.com";
 
 /// Runs the case `case` of this program on a kernel, or is that run.
 fn on(series: Series, case: &str) -> Result<()> {
-    if vm::guest_folder().is_some() {
-        return acts();
-    }
-    let Some(kernel) = Kernel::find(series)? else {
-        return skip::record(&format!("Linux {series}"), Skip::NoKernel);
-    };
-    let folder = vm::folder()?;
-    let network = Netns::create("vm")?;
-    let arguments = ["--exact", case, "--nocapture", "--test-threads", "1"];
-    let output = vm::run_this_program(&kernel, &network, folder.path(), &arguments, GUEST_LIMIT)?;
-    ensure!(output.code == 0, "on {}: {}", kernel.version(), output.describe());
-    // A guest that had found another name to run would have run nothing.
-    ensure!(output.stdout.contains("1 passed"), "{}", output.describe());
-    Ok(())
+    vm::acts_on(series, vm::Options::default(), case, acts)
 }
 
 /// One act after another, each on what the last one left.
@@ -94,6 +76,11 @@ fn linux_6_1() -> Result<()> {
 #[test]
 fn linux_6_12() -> Result<()> {
     on(Series::V6_12, "linux_6_12")
+}
+
+#[test]
+fn linux_6_18() -> Result<()> {
+    on(Series::V6_18, "linux_6_18")
 }
 
 #[test]

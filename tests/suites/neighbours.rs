@@ -18,6 +18,7 @@ use weir_tests::neighbours::{
     BUDGET, ENTRIES, Flood, LIMIT, LOUD, Neighbours, QUIET, RESET_PORT, Shell, TRIED, resolver,
     spec,
 };
+use weir_tests::vm::patient;
 use weir_tests::world::FORBIDDEN_PORT;
 
 /// The slowest answer that a neighbour may get: a stub asks again after five seconds.
@@ -290,7 +291,7 @@ fn a_flood_of_entries_fills_no_table_but_its_own() -> Result<()> {
     let asked = shell.deluge("ask", 10, &[&resolver, "quiet.example.com", "100"])?;
     ensure!(asked.count("answered") == 100 && asked.worst() < SLOWEST, "{asked}");
     reaches_its_own(&shell)?;
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + patient(LIMIT);
     while shell.run("cat /done")?.is_empty() {
         ensure!(Instant::now() < deadline, "the download does not end");
     }
@@ -363,7 +364,11 @@ fn pods_come_and_go_beside_a_flood() -> Result<()> {
     for _ in 0..2 {
         let begun = Instant::now();
         let third = node.pod(QUIET)?;
-        ensure!(begun.elapsed() < Duration::from_secs(8), "a start took {:?}", begun.elapsed());
+        ensure!(
+            begun.elapsed() < patient(Duration::from_secs(8)),
+            "a start took {:?}",
+            begun.elapsed()
+        );
         let script = format!(
             "curl -sS -m 5 http://files.example.com/; probe tcp {} {FORBIDDEN_PORT}; true",
             addresses::ATTACKER.v6

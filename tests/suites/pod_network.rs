@@ -20,6 +20,7 @@ use weir_tests::lab::question::{
     LIMIT, OTHER, POD_LISTENER, SILENCE, Transport, answer_tcp, answer_udp, answered, ask, serve,
 };
 use weir_tests::lab::{Host, addresses::FOREIGN};
+use weir_tests::vm::patient;
 
 /// The agent's view of a lab, its host's end being the lab's node.
 fn on_node<T: Send + 'static>(
@@ -336,14 +337,17 @@ fn changes_inside_are_heard_outside() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut links = FollowedLinks::of(&netns)?;
-        ensure!(timeout(SILENCE, links.changed()).await.is_err());
+        // What made the pod, or one change, is several messages, of which a slow machine's last ones come later.
+        let quiet = async { while timeout(SILENCE, links.changed()).await.is_ok() {} };
+        timeout(patient(LIMIT), quiet).await.context("never quiet")?;
         for change in ["link add d7 type bridge\n", "addr add 10.7.0.1/24 dev d7\n"] {
             pod.netns().links(change)?;
             timeout(LIMIT, links.changed()).await.context("nothing heard")??;
         }
         // Whoever reads them then.
         let mut news = links.into_news();
-        ensure!(timeout(SILENCE, news.changed()).await.is_err());
+        let quiet = async { while timeout(SILENCE, news.changed()).await.is_ok() {} };
+        timeout(patient(LIMIT), quiet).await.context("never quiet")?;
         pod.netns().links("link del d7\n")?;
         timeout(LIMIT, news.changed()).await.context("nothing heard")??;
         Ok(())
@@ -422,6 +426,6 @@ fn a_pod_start_costs_little() -> Result<()> {
         all.push(p50);
     }
     // Far above what it costs, far below what a pod start may wait for.
-    ensure!(all[4] < Duration::from_millis(50), "{all:?}");
+    ensure!(all[4] < patient(Duration::from_millis(50)), "{all:?}");
     Ok(())
 }

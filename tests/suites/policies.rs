@@ -15,6 +15,7 @@ use weir_tests::lab::addresses;
 use weir_tests::node::{Container, Node, Pod, PodSpec};
 use weir_tests::profile::Profile;
 use weir_tests::traces;
+use weir_tests::vm::patient;
 use weir_tests::weir::Event;
 
 /// What the profiles allow, at port 80.
@@ -61,7 +62,7 @@ fn policy_records(agent: &Agent) -> Result<Vec<(Event, String)>> {
 
 /// The latest record about policies, once it is one that tells this: the log may be ahead of the records.
 fn last_record(agent: &Agent, tells: impl Fn(&str) -> bool) -> Result<Event> {
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + patient(LIMIT);
     loop {
         let (event, error) = policy_records(agent)?.pop().context("no record")?;
         if tells(&error) {

@@ -18,6 +18,7 @@ use weir_tests::exec::{self, DEFAULT_LIMIT};
 use weir_tests::lab::Host;
 use weir_tests::lab::pod::{GATEWAY, Plugin, PodLab};
 use weir_tests::skip::{self, Skip};
+use weir_tests::vm::patient;
 
 const PORT: u16 = 7777;
 /// Far longer than a datagram takes over a veth.
@@ -72,7 +73,7 @@ fn arrives(node: &Host, pod: &Host) -> Result<bool> {
             let socket = Netns::open(&sender)?.enter(|| StdUdpSocket::bind("0.0.0.0:0"))??;
             socket.send_to(b"x", (GATEWAY.v4, PORT))?;
             let mut buffer = [0; 16];
-            anyhow::Ok(timeout(SILENCE, receiver.recv_from(&mut buffer)).await.is_ok())
+            anyhow::Ok(timeout(patient(SILENCE), receiver.recv_from(&mut buffer)).await.is_ok())
         }
     })?
 }

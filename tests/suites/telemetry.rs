@@ -16,6 +16,7 @@ use weir_tests::lab::addresses;
 use weir_tests::node::{Node, PodSpec};
 use weir_tests::profile::Profile;
 use weir_tests::skip::{self, Skip};
+use weir_tests::vm::patient;
 
 /// What the profiles allow, at port 80, and what they do not.
 const FILES: &str = "files.example.com";
@@ -104,7 +105,7 @@ fn metrics_say_what_happened_and_name_nobody() -> Result<()> {
     is("weir_bundle_errors_total", 0.0)?;
     ensure!(sample(&now, "weir_bundle_loaded_timestamp_seconds")? > 1.7e9, "{now:#?}");
     // The last record may still be on its way.
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + patient(LIMIT);
     loop {
         let records = fs::read_to_string(jobs.node.path(AgentSpec::EVENTS))?.lines().count();
         let written = sample(&scrape(&jobs.node)?, "weir_records_written_total{output=\"file\"}")?;

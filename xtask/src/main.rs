@@ -38,8 +38,13 @@ enum Command {
         /// Only test targets whose name contains this
         #[arg(long)]
         only: Option<String>,
+        /// Then the end-to-end suites on each kernel that clusters run, as `vm --lsm both all` does; takes many hours,
+        /// and goes on where an earlier run stopped
+        #[arg(long, conflicts_with = "only")]
+        all: bool,
     },
-    /// End-to-end suites on the kernels that clusters run, each in a virtual machine
+    /// End-to-end suites on the kernels that clusters run, in virtual machines; what has passed with the very same programs
+    /// counts without another run
     Vm(vm::Options),
     /// Start a small internet and watch weir hold back real programs
     Demo,
@@ -60,7 +65,7 @@ fn main() -> ExitCode {
         Command::Setup { check: true } => Ok(setup::report()),
         Command::Setup { check: false } => setup::run().map(|()| true),
         Command::Check => check::run().map(|outcome| outcome.report()),
-        Command::Test { only } => test::run(only.as_deref()),
+        Command::Test { only, all } => test::run(only.as_deref(), all),
         Command::Vm(options) => vm::run(&options),
         Command::Demo => lab::demo(),
         Command::Bench { only } => lab::bench(only.as_deref()),

@@ -57,10 +57,7 @@ impl Hook {
             Program::CgroupSockAddr(program) => program.load(),
             _ => return Err(DatapathError::Missing(self.program)),
         };
-        loaded.map_err(|source| DatapathError::Program {
-            program: self.program,
-            source: Box::new(source),
-        })
+        loaded.map_err(DatapathError::program(self.program))
     }
 
     /// The identifier of the program, once it is loaded.

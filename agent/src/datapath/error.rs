@@ -2,11 +2,24 @@
 
 use std::{io, path::PathBuf};
 
-use super::btf::BtfError;
+use aya::programs::ProgramError;
+
+use super::{btf::BtfError, locked_memory::LockedMemoryLimit};
 
 /// An operation on the kernel side that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DatapathError {
+    /// There is no room for programs and tables.
+    #[error(
+        "Linux before 5.11 counts kernel programs and tables as locked memory, of which this process may have {limit}: give it CAP_SYS_RESOURCE (`addCapabilities: [SYS_RESOURCE]` of the chart) or a higher limit (`ulimit -l unlimited`, LimitMEMLOCK=infinity of systemd)"
+    )]
+    LockedMemory {
+        /// What it may have.
+        limit: LockedMemoryLimit,
+        /// What the kernel refused.
+        #[source]
+        source: Box<DatapathError>,
+    },
     /// The embedded object could not be loaded, or a map could not be made.
     #[error("loading the kernel programs")]
     Load(#[source] Box<aya::EbpfError>),
@@ -17,7 +30,7 @@ pub enum DatapathError {
         program: &'static str,
         /// What the kernel said.
         #[source]
-        source: Box<aya::programs::ProgramError>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The object lacks a program or map that this agent was built with.
     #[error("the kernel object has no {0}")]
@@ -86,8 +99,53 @@ pub enum DatapathError {
     },
 }
 
+/// What the verifier has against a program: where it stopped, since all that it says fills a screen.
+#[derive(Debug, thiserror::Error)]
+#[error("the verifier ends with `{last}`")]
+struct Refusal {
+    last: String,
+    #[source]
+    source: io::Error,
+}
+
+impl Refusal {
+    fn new(said: &str, source: io::Error) -> Self {
+        // Its very last line counts instructions.
+        let mut lines = said.lines().map(str::trim).rev();
+        let last = lines.find(|line| !line.is_empty() && !line.starts_with("processed "));
+        Self { last: last.unwrap_or_default().to_owned(), source }
+    }
+}
+
 impl DatapathError {
+    pub(super) fn program(program: &'static str) -> impl FnOnce(ProgramError) -> Self {
+        move |error| {
+            let source = match error {
+                ProgramError::LoadError { io_error, verifier_log } => {
+                    tracing::debug!(program, %verifier_log, "the kernel refused a program");
+                    Refusal::new(&verifier_log.to_string(), io_error).into()
+                }
+                other => other.into(),
+            };
+            Self::Program { program, source }
+        }
+    }
+
     pub(super) fn map(action: &'static str) -> impl FnOnce(aya::maps::MapError) -> Self {
         move |source| Self::Map { action, source: Box::new(source) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_the_verifier_is_one_line() {
+        let said = "0: R1=ctx() R10=fp0\n1: (85) call unknown#113\nprogram of this type cannot use helper\n\
+                    processed 2 insns (limit 1000000) max_states_per_insn 0\n\n";
+        let refusal = Refusal::new(said, io::Error::from_raw_os_error(libc::EINVAL));
+        let text = refusal.to_string();
+        assert_eq!(text, "the verifier ends with `program of this type cannot use helper`");
     }
 }

@@ -18,6 +18,7 @@ mod debug_log;
 pub mod error;
 pub mod events;
 mod kernel;
+pub mod locked_memory;
 mod maps;
 pub mod measure;
 pub mod object;

@@ -28,6 +28,7 @@ use super::{
     error::DatapathError,
     events::LoadedRing,
     kernel::Kernel,
+    locked_memory,
     outer::PodMaps,
     probe::{HelperKind, Probe, ProgramKind, Support},
     syscall,
@@ -147,6 +148,15 @@ impl Datapath {
     ///
     /// As [`Self::load`].
     pub fn load_with(
+        options: LoadOptions,
+        pins: Option<&Path>,
+    ) -> Result<(Self, LoadedRing), DatapathError> {
+        // Before the first map is made, which the limit may be too low for.
+        let _told_once_it_matters = locked_memory::raise();
+        Self::load_object(options, pins).map_err(locked_memory::explain)
+    }
+
+    fn load_object(
         options: LoadOptions,
         pins: Option<&Path>,
     ) -> Result<(Self, LoadedRing), DatapathError> {
@@ -305,8 +315,21 @@ pub fn layout() -> String {
     })
 }
 
-/// The offsets for the programs; all zero, which switches the reads off, where the kernel has no BTF.
+/// Whether programs may read the kernel's structures: not where it is locked down to keep its secrets
+/// (`kernel_lockdown(7)`).
+#[must_use]
+pub fn may_read_kernel() -> Support {
+    Probe::Helper(ProgramKind::CgroupSockAddr, HelperKind::ProbeReadKernel).run()
+}
+
+/// The offsets for the programs; all zero, which switches the reads off, where the kernel has no BTF or lets nobody read.
 fn kernel_offsets() -> KernelOffsets {
+    if may_read_kernel() != Support::Yes {
+        tracing::warn!(
+            "this kernel lets no program read it: binary and ancestry of processes will not be recorded"
+        );
+        return KernelOffsets::default();
+    }
     let offsets = std::fs::read(KERNEL_BTF)
         .map_err(|source| source.to_string())
         .and_then(|bytes| btf::kernel_offsets(&bytes).map_err(|source| source.to_string()));

@@ -15,6 +15,7 @@ use super::{
     attach::lock,
     error::DatapathError,
     kernel::Kernel,
+    locked_memory,
     maps::{hash, lru_hash, without_eviction},
     object::Datapath,
     outer::{KINDS, PodMap, id, pod_map},
@@ -56,7 +57,9 @@ impl Datapath {
     /// [`DatapathError::NoSlot`] when all are taken, or what the kernel said.
     pub fn prepare_slot(&self, limits: PodLimits) -> Result<Slot, DatapathError> {
         let number = self.reserve()?;
-        self.fill_slot(number, limits).inspect_err(|_failed| self.give_back(number))
+        self.fill_slot(number, limits)
+            .inspect_err(|_failed| self.give_back(number))
+            .map_err(locked_memory::explain)
     }
 
     fn fill_slot(&self, number: u32, limits: PodLimits) -> Result<Slot, DatapathError> {

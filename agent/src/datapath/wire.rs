@@ -52,9 +52,7 @@ enum Held {
 }
 
 pub(super) fn load(programs: &mut Ebpf) -> Result<(), DatapathError> {
-    classifier(programs)?
-        .load()
-        .map_err(|source| DatapathError::Program { program: PROGRAM, source: Box::new(source) })
+    classifier(programs)?.load().map_err(DatapathError::program(PROGRAM))
 }
 
 /// The identifier of the program, once it is loaded.

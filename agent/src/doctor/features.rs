@@ -12,8 +12,7 @@ use super::{
 use crate::datapath::probe::{
     HelperKind::{
         GetCurrentComm, GetCurrentPidTgid, GetCurrentTask, GetLocalStorage, KtimeGetNs,
-        ProbeReadKernel, ProbeReadKernelStr, RingbufReserve, SkFullsock, SkStorageGet,
-        SkbLoadBytes,
+        RingbufReserve, SkFullsock, SkStorageGet, SkbLoadBytes,
     },
     MapKind, Probe,
     ProgramKind::{CgroupSkb, CgroupSock, CgroupSockAddr, SchedClassifier},
@@ -81,7 +80,7 @@ const MAPS: [Feature; 8] = [
     feature("ringbuf", (5, 8), "events", Probe::Map(MapKind::RingBuf)),
 ];
 
-const HELPERS: [Feature; 16] = [
+const HELPERS: [Feature; 14] = [
     helper("get_local_storage", (4, 19), "finding the pod of a hook", CgroupSkb, GetLocalStorage),
     helper("skb_load_bytes", (5, 10), "reading headers", CgroupSkb, SkbLoadBytes),
     helper("ktime_get_ns", (4, 10), "expiry of allowed addresses", CgroupSkb, KtimeGetNs),
@@ -113,20 +112,6 @@ const HELPERS: [Feature; 16] = [
         "naming binaries and ancestors",
         CgroupSockAddr,
         GetCurrentTask,
-    ),
-    helper(
-        "probe_read_kernel",
-        (5, 10),
-        "naming binaries and ancestors",
-        CgroupSockAddr,
-        ProbeReadKernel,
-    ),
-    helper(
-        "probe_read_kernel_str",
-        (5, 10),
-        "naming binaries and ancestors",
-        CgroupSockAddr,
-        ProbeReadKernelStr,
     ),
 ];
 

@@ -29,13 +29,14 @@ pub fn examine() -> Vec<Check> {
     let mut checks = vec![
         kernel::release(release.as_ref()),
         privileges::check(&privileges),
+        privileges::locked_memory(),
         cgroups::check(release.as_ref().ok()),
         kernel::bpffs(),
     ];
     checks.extend(features::check(&privileges));
     checks.extend([
         enforcement::check(&privileges),
-        type_information::check(),
+        type_information::check(&privileges),
         kernel::security_modules(),
         kernel::ipv6_loopback(),
         names::check(),

@@ -4,8 +4,10 @@ use caps::{CapSet, Capability};
 use nix::unistd::geteuid;
 
 use super::check::{Check, Subject};
+use crate::datapath::locked_memory::{self, LockedMemoryLimit};
 
 const PRIVILEGES: Subject = Subject::new("privileges", "privileges");
+const LOCKED_MEMORY: Subject = Subject::new("locked_memory", "locked memory");
 const NO_NEW_PRIVS: Subject = Subject::new("no_new_privs", "no_new_privs");
 
 /// What loading programs and attaching them to cgroups takes (capabilities(7)).
@@ -67,6 +69,22 @@ pub(super) fn check(privileges: &Privileges) -> Check {
     )
 }
 
+/// What older kernels count programs and tables by.
+pub(super) fn locked_memory() -> Check {
+    judge_locked_memory(locked_memory::raise())
+}
+
+fn judge_locked_memory(limit: Option<LockedMemoryLimit>) -> Check {
+    let Some(limit) = limit else {
+        return LOCKED_MEMORY.ok("as much as weir needs");
+    };
+    LOCKED_MEMORY.weaker(
+        format!("{limit}, and this process may not have more"),
+        "Linux before 5.11 counts programs and tables by it: they do not load, or pods get no tables",
+        "give weir CAP_SYS_RESOURCE (`addCapabilities: [SYS_RESOURCE]` of the chart), or raise the limit: ulimit -l unlimited",
+    )
+}
+
 /// Whether the kernel can bar the command from gaining privileges.
 pub(super) fn no_new_privs() -> Check {
     judge_no_new_privs(nix::sys::prctl::get_no_new_privs())
@@ -111,6 +129,14 @@ mod tests {
         for lacking in TO_LOAD {
             assert!(!Privileges { root: true, lacking: vec![lacking] }.may_load());
         }
+    }
+
+    #[test]
+    fn a_limit_that_stays_is_told() {
+        assert_eq!(judge_locked_memory(None).state, State::Ok);
+        let check = judge_locked_memory(Some(LockedMemoryLimit(8 << 20)));
+        assert_eq!(check.state, State::Weaker);
+        assert!(check.found.starts_with("8192 KiB"), "{check:?}");
     }
 
     #[test]

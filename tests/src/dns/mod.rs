@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 pub(crate) use self::zone::question;
 pub use self::zone::{READY, Records, Zone};
 use crate::lab::Host;
+use crate::vm::patient;
 
 /// Largest answer over UDP to a client without EDNS (RFC 1035 §4.2.1).
 const PLAIN_UDP: u16 = 512;
@@ -171,7 +172,7 @@ pub async fn wait_until_answers(server: SocketAddr, name: &str, limit: Duration)
             }
         }
     };
-    tokio::time::timeout(limit, attempt)
+    tokio::time::timeout(patient(limit), attempt)
         .await
         .with_context(|| format!("{server} did not answer within {limit:?}"))?
 }

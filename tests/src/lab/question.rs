@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::time::timeout;
 
 use super::Host;
+use crate::vm::patient;
 
 /// How long a silence lasts before it counts as one. An answer takes less than a millisecond.
 pub const SILENCE: Duration = Duration::from_millis(400);
@@ -59,6 +60,7 @@ pub async fn ask(
     transport: Transport,
     wait: Duration,
 ) -> Result<Option<String>> {
+    let wait = patient(wait);
     let question = format!("{transport:?} {server}");
     let mut buffer = [0; 512];
     let length = match transport {

@@ -12,6 +12,8 @@ use nix::sys::socket::{
     sockopt,
 };
 
+use crate::vm::patient;
+
 /// Payload of the datagram that marks the end of what was sent before it.
 pub(super) const MARKER: &[u8] = b"weir-lab-marker";
 /// `PACKET_OUTGOING` of packet(7): our own frames on their way out.
@@ -80,7 +82,7 @@ impl Wire {
     /// Everything that arrived up to the marker, which the caller has sent last.
     pub(super) fn drain_to_marker(&self) -> Result<Tally> {
         let mut tally = Tally::default();
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + patient(Duration::from_secs(5));
         let mut buffer = vec![0_u8; 65_600];
         loop {
             match recvfrom::<LinkAddr>(self.socket.as_raw_fd(), &mut buffer) {

@@ -15,6 +15,7 @@ use crate::agent::{Agent, AgentSpec};
 use crate::node::{Container, ContainerSpec, Options, Pod, PodSpec};
 use crate::profile::Profile;
 use crate::traces;
+use crate::vm::patient;
 use crate::weir::Event;
 use crate::world::World;
 
@@ -158,7 +159,7 @@ impl Neighbours {
 
     /// Waits until what the agent tells of `pod` is as wanted.
     pub fn until(&self, pod: &Pod, what: &str, wanted: impl Fn(Told) -> bool) -> Result<Told> {
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + patient(LIMIT);
         loop {
             let told = self.told(pod)?;
             if wanted(told) {
@@ -191,7 +192,7 @@ impl Neighbours {
     /// Waits until nothing of weir's names any pod but these.
     pub fn only_these_are_left(&self, pods: &[&Pod]) -> Result<()> {
         let node = &self.world.node;
-        let deadline = Instant::now() + LIMIT;
+        let deadline = Instant::now() + patient(LIMIT);
         loop {
             let found = traces::of_weir(node)?;
             let of_these = |trace: &&String| pods.iter().any(|pod| trace.contains(pod.id()));

@@ -7,8 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::lab::{orphans, own_prefix};
+use crate::vm::patient;
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
@@ -66,16 +69,38 @@ fn top() -> Result<PathBuf> {
 
 /// Kills what is in the cgroup and below, then removes all of it.
 fn remove(path: &Path) -> Result<()> {
-    // Linux 5.14, cgroup-v2.rst.
-    fs::write(path.join("cgroup.kill"), "1")
-        .with_context(|| format!("killing the processes of {}", path.display()))?;
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + patient(LIMIT);
     // A killed process leaves its cgroup when it has ended, and a poll(2) on cgroup.events would miss
     // the children that are removed in between.
-    while let Err(error) = remove_tree(path) {
+    loop {
+        kill_all(path).with_context(|| format!("killing the processes of {}", path.display()))?;
+        let Err(error) = remove_tree(path) else { return Ok(()) };
         let busy = error.kind() == io::ErrorKind::ResourceBusy;
         ensure!(busy && Instant::now() < deadline, "removing {}: {error}", path.display());
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Kills what is in the cgroup and below.
+fn kill_all(path: &Path) -> io::Result<()> {
+    let at_once = path.join("cgroup.kill");
+    // Since Linux 5.14 (cgroup-v2.rst).
+    if at_once.exists() {
+        return fs::write(at_once, "1");
+    }
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for pid in fs::read_to_string(path.join("cgroup.procs"))?.lines() {
+        // It may have ended; what it has started meanwhile is found when the cgroup is not empty.
+        pid.parse().map(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL)).ok();
+    }
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            kill_all(&entry.path())?;
+        }
     }
     Ok(())
 }

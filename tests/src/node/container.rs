@@ -26,6 +26,7 @@ use super::image::Image;
 use super::pod::{Pod, kubelet_labels};
 use super::{Inner, NAMESPACE};
 use crate::exec::{DEFAULT_LIMIT, Output};
+use crate::vm::patient;
 
 /// A container to be.
 #[derive(Clone, Debug)]
@@ -245,6 +246,7 @@ impl Container {
 
     /// Waits for its end and returns the exit code; its log is complete then.
     pub fn wait(&self, limit: Duration) -> Result<i32> {
+        let limit = patient(limit);
         let deadline = Instant::now() + limit;
         let wait = WaitRequest { container_id: self.id.clone(), exec_id: String::new() };
         let wait = namespaced(wait)?;
@@ -301,7 +303,7 @@ impl Container {
         let request = ExecSyncRequest {
             container_id: self.id.clone(),
             cmd: argv.iter().map(|word| word.as_ref().to_owned()).collect(),
-            timeout: i64::try_from(DEFAULT_LIMIT.as_secs())?,
+            timeout: i64::try_from(patient(DEFAULT_LIMIT).as_secs())?,
         };
         let what = format!("running a command in {}", self.spec.name);
         let done = self.node.cri.call(&what, self.node.cri.pods()?.exec_sync(request))?;

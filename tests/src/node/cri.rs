@@ -17,6 +17,8 @@ use tokio::runtime::{Builder, Runtime};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
+use crate::vm::patient;
+
 /// Most time for one call.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(60);
 /// Most time for containerd to become ready.
@@ -40,7 +42,7 @@ impl Cri {
 
     /// Connects to `socket` and waits until containerd can run pods. `alive` fails once containerd has ended.
     pub(super) fn connect(&self, socket: &Path, alive: impl Fn() -> Result<()>) -> Result<()> {
-        let deadline = Instant::now() + READY_LIMIT;
+        let deadline = Instant::now() + patient(READY_LIMIT);
         loop {
             let problem = match self.try_connect(socket) {
                 Ok(()) => return Ok(()),
@@ -106,7 +108,7 @@ impl Cri {
     /// Waits until CRI knows the image: it learns of an import by an event.
     pub(super) fn wait_for_image(&self, reference: &str) -> Result<()> {
         let mut service = ImageServiceClient::new(self.channel()?);
-        let deadline = Instant::now() + CALL_LIMIT;
+        let deadline = Instant::now() + patient(CALL_LIMIT);
         loop {
             let spec = ImageSpec { image: reference.to_owned(), ..ImageSpec::default() };
             let request = ImageStatusRequest { image: Some(spec), verbose: false };
@@ -124,7 +126,7 @@ impl Cri {
         what: &str,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T> {
-        match self.attempt(CALL_LIMIT, call)? {
+        match self.attempt(patient(CALL_LIMIT), call)? {
             Ok(value) => Ok(value),
             Err(status) => bail!("{what}: {:?}: {}", status.code(), status.message()),
         }

@@ -37,7 +37,7 @@ exec switch_root /root /bin/sh /run/second
 ";
 
 /// The same process on the new root: the mounts of a booted machine, every controller for what comes, the
-/// network that QEMU gives, then the command. The second serial port takes reports, the third what the command
+/// network that QEMU gives, the one device that nobody is there to load a module for, then the command. The second serial port takes reports, the third what the command
 /// writes.
 ///
 /// The command of the guest stands in `$@`, put there by what is written in front of this.
@@ -62,7 +62,7 @@ for name in $(cat /sys/fs/cgroup/cgroup.controllers); do
 done
 mkdir -p /lib/modules
 [ -e \"/lib/modules/$(uname -r)\" ] || ln -s \"$modules\" \"/lib/modules/$(uname -r)\"
-modprobe virtio_net
+modprobe -a virtio_net tun
 ip link set lo up
 ip link set eth0 name vm0
 export TMPDIR=/mnt

@@ -24,6 +24,8 @@ pub enum Series {
     V6_1,
     /// 6.12, of Debian 13.
     V6_12,
+    /// 6.18, which Debian 13 had as a backport.
+    V6_18,
     /// The newest 7.x that Debian 13 has as a backport.
     V7,
 }
@@ -42,15 +44,16 @@ const FLAVOUR: &str = "-cloud-amd64";
 
 impl Series {
     /// All of them, the oldest first.
-    pub const ALL: [Self; 4] = [Self::V5_10, Self::V6_1, Self::V6_12, Self::V7];
+    pub const ALL: [Self; 5] = [Self::V5_10, Self::V6_1, Self::V6_12, Self::V6_18, Self::V7];
 
-    /// `5.10`, `6.1`, `6.12` or `7.x`.
+    /// `5.10`, `6.1`, `6.12`, `6.18` or `7.x`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::V5_10 => "5.10",
             Self::V6_1 => "6.1",
             Self::V6_12 => "6.12",
+            Self::V6_18 => "6.18",
             Self::V7 => "7.x",
         }
     }
@@ -61,6 +64,7 @@ impl Series {
             Self::V5_10 => Source { suite: "bullseye-security", version: "5.10.", packages: one },
             Self::V6_1 => Source { suite: "bookworm", version: "6.1.", packages: one },
             Self::V6_12 => Source { suite: "trixie", version: "6.12.", packages: one },
+            Self::V6_18 => Source { suite: "trixie-backports", version: "6.18.", packages: one },
             Self::V7 => Source {
                 suite: "trixie-backports",
                 version: "7.",

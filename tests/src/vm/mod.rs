@@ -16,15 +16,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use self::initramfs::Job;
 pub use self::kernel::{Kernel, Series};
-pub use self::qemu::Lsm;
 use self::qemu::Machine;
+pub use self::qemu::{Lsm, Options};
 use crate::exec::{self, DEFAULT_LIMIT, Output};
 use crate::lab::{Host, Netns, own_prefix, sweep};
+use crate::skip::{self, Skip};
 
 /// The address by which a guest reaches the loopback of the namespace that its machine runs in.
 pub const HOST: &str = "10.0.2.2";
@@ -36,13 +37,24 @@ const TOLD: &str = "WEIR_LAB_GUEST";
 
 /// An emulated processor of a busy machine is slow; a kernel that hangs is hung for ever.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
+/// Most time for the acts of a case.
+const ACTS_LIMIT: Duration = Duration::from_secs(900);
 /// Emulation has its own faults: one boot in many hangs.
 const BOOTS: u32 = 3;
+
+/// How many times as long as on this machine everything may take where it is emulated.
+const EMULATION: u32 = 6;
 
 /// In a guest: the folder that its host has prepared for it.
 #[must_use]
 pub fn guest_folder() -> Option<PathBuf> {
     std::env::var_os(TOLD).map(PathBuf::from)
+}
+
+/// `limit`, which is right for this machine, as it is right for the one that this runs in.
+#[must_use]
+pub fn patient(limit: Duration) -> Duration {
+    if guest_folder().is_some() { limit * EMULATION } else { limit }
 }
 
 /// A new folder for a machine's files; what machines of dead processes left is removed first.
@@ -59,6 +71,28 @@ pub fn link(host: &Host) -> Result<()> {
     host.netns().links(&format!("addr add {GUEST}/24 dev {LINK}\nlink set {LINK} up\n"))
 }
 
+/// Runs the case `case` of this suite in a machine of `series`, where it is `acts`.
+pub fn acts_on(
+    series: Series,
+    options: Options,
+    case: &str,
+    acts: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    if guest_folder().is_some() {
+        return acts();
+    }
+    let Some(kernel) = Kernel::find(series)? else {
+        return skip::record(&format!("Linux {series}"), Skip::NoKernel);
+    };
+    let (folder, network) = (folder()?, Netns::create("vm")?);
+    let arguments = ["--exact", case, "--nocapture", "--test-threads", "1"];
+    let output = run_with(&kernel, options, &network, folder.path(), &arguments, ACTS_LIMIT)?;
+    ensure!(output.code == 0, "on {}: {}", kernel.version(), output.describe());
+    // A guest that had found another name to run would have run nothing.
+    ensure!(output.stdout.contains("1 passed"), "{}", output.describe());
+    Ok(())
+}
+
 /// Runs this very program with `arguments` in a machine with `kernel`, to its end. Its network is the loopback of
 /// `network`. It finds `folder`, and its console stays there.
 pub fn run_this_program(
@@ -68,18 +102,29 @@ pub fn run_this_program(
     arguments: &[&str],
     limit: Duration,
 ) -> Result<Output> {
-    run_with(kernel, Lsm::Bpf, network, folder, arguments, limit)
+    run_with(kernel, Options::default(), network, folder, arguments, limit)
 }
 
-/// As [`run_this_program`], with these security modules.
+/// As [`run_this_program`], on a kernel that is told so when it boots.
 pub fn run_with(
     kernel: &Kernel,
-    lsm: Lsm,
+    options: Options,
     network: &Netns,
     folder: &Path,
     arguments: &[&str],
     limit: Duration,
 ) -> Result<Output> {
+    boot(kernel, options, network, folder, arguments)?.finish(limit)
+}
+
+/// A machine in which this very program has begun to run.
+fn boot(
+    kernel: &Kernel,
+    options: Options,
+    network: &Netns,
+    folder: &Path,
+    arguments: &[&str],
+) -> Result<Machine> {
     let program = std::env::current_exe().context("finding the running program")?;
     let mut command = vec![program.to_string_lossy().into_owned()];
     command.extend(arguments.iter().map(|&word| word.to_owned()));
@@ -88,9 +133,9 @@ pub fn run_with(
     let job = Job { folder: &place, command: &command, environment: &told };
     let archive = initramfs::write(folder, kernel, &job)?;
     for _ in 0..BOOTS {
-        let machine = Machine::start(kernel, lsm, network, folder, &archive)?;
+        let machine = Machine::start(kernel, options, network, folder, &archive)?;
         if machine.has_booted(BOOT_LIMIT) {
-            return machine.finish(limit);
+            return Ok(machine);
         }
         eprintln!("{} does not boot:\n{}", kernel.version(), machine.give_up());
     }

@@ -12,7 +12,7 @@ use crate::exec::{self, Output, Running};
 use crate::lab::Netns;
 
 /// Megabytes of a machine's memory; its writable files are in there too.
-const MEMORY: u32 = 2048;
+const MEMORY: u32 = 3072;
 /// Where Debian puts the daemon: as a part of QEMU 7, as a program of its own later.
 const DAEMONS: [&str; 2] = ["/usr/lib/qemu/virtiofsd", "/usr/libexec/virtiofsd"];
 /// How long QEMU may take to end after its guest has.
@@ -24,12 +24,22 @@ const KERNEL_COMMAND_LINE: &str = "console=ttyS0 panic=1 loglevel=4 slab_debug=F
      lsm=landlock,lockdown,yama,integrity,apparmor";
 
 /// Whether a kernel asks BPF programs for leave, which on most has to be asked for when it boots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lsm {
     /// It does.
+    #[default]
     Bpf,
     /// It does not.
     None,
+}
+
+/// What a kernel is told when it boots.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Whether BPF is among its security modules.
+    pub lsm: Lsm,
+    /// More of its command line, such as `lockdown=confidentiality`.
+    pub parameters: &'static str,
 }
 
 /// A running machine; ended on drop.
@@ -46,7 +56,7 @@ impl Machine {
     /// Starts a machine with `kernel` and the initial file system `archive`, its files in `folder`.
     pub(super) fn start(
         kernel: &Kernel,
-        lsm: Lsm,
+        options: Options,
         network: &Netns,
         folder: &Path,
         archive: &Path,
@@ -73,11 +83,12 @@ impl Machine {
         // The emulation of QEMU 7 corrupts flags around cmpxchg16b, and more than one processor needs that.
         qemu.args(["-cpu", "max,cx16=off", "-smp", "1"]);
         qemu.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(archive);
-        let more = match lsm {
+        let bpf = match options.lsm {
             Lsm::Bpf => ",bpf",
             Lsm::None => "",
         };
-        qemu.args(["-append", &format!("{KERNEL_COMMAND_LINE}{more}")]);
+        let line = format!("{KERNEL_COMMAND_LINE}{bpf} {}", options.parameters);
+        qemu.args(["-append", &line]);
         qemu.arg("-serial").arg(format!("file:{}", console.display()));
         qemu.args(["-chardev", "stdio,id=reports,signal=off", "-serial", "chardev:reports"]);
         qemu.arg("-serial").arg(format!("file:{}", output.display()));
@@ -94,12 +105,17 @@ impl Machine {
         self.qemu.wait_for_line(limit, |line| line.trim() == "booted").is_ok()
     }
 
+    /// The next line that it reports; an error where none comes within `limit`, or the machine has ended.
+    pub(super) fn report(&self, limit: Duration) -> Result<String> {
+        self.qemu
+            .wait_for_line(limit, |_| true)
+            .with_context(|| format!("the machine has ended, or reported nothing for {limit:?}"))
+    }
+
     /// Waits for the end of what runs in it; exit code and output, both streams in one.
     pub(super) fn finish(self, limit: Duration) -> Result<Output> {
         let report = self.qemu.wait_for_line(limit, |line| line.starts_with("ended "));
         let elapsed = self.started.elapsed();
-        let written =
-            |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
         let stdout = written(&self.output);
         let report = report.with_context(|| {
             format!("the guest wrote\n{stdout}\nand its console\n{}", written(&self.console))
@@ -108,6 +124,12 @@ impl Machine {
         let code = report.trim().rsplit(' ').next().and_then(|word| word.parse().ok());
         let code = code.with_context(|| format!("a report without a code: {report}"))?;
         Ok(Output { code, stdout, stderr: written(&self.console), elapsed })
+    }
+
+    /// Waits for QEMU to end after its guest has; what ran in it wrote.
+    pub(super) fn end(self) -> Result<String> {
+        self.qemu.finish(OFF_LIMIT)?;
+        Ok(written(&self.output))
     }
 
     /// Ends it; what QEMU said and the kernel wrote, for messages.

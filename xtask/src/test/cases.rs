@@ -41,8 +41,8 @@ const ALONE: [&str; 4] = ["cleanup", "images", "neighbours", "races"];
 /// Suites that run what is fetched and built first, and the most time for one of their cases.
 const SLOW_SUITES: [&str; 2] = ["api_server", "kubelet"];
 const SLOW_CASE_LIMIT: Duration = Duration::from_secs(1200);
-/// The suite that emulates one machine after another, which takes one processor.
-const MACHINES: &str = "kernels";
+/// The suites that emulate one machine after another, which takes one processor.
+const MACHINES: [&str; 3] = ["bad_kernels", "kernels", "machines"];
 /// The one of the slow suites whose case [`PREPARATION`] does that.
 const PREPARING_SUITE: &str = "kubelet";
 /// Most time for all unit tests of one program.
@@ -76,7 +76,7 @@ pub(super) fn run_together(binary: &Binary, summary: &mut Summary) -> Result<()>
 
 /// Whether a suite takes so long that it comes last, and each of its cases longer than others'.
 pub(super) fn is_slow(binary: &Binary) -> bool {
-    is_suite(binary, MACHINES) || SLOW_SUITES.iter().any(|name| is_suite(binary, name))
+    MACHINES.iter().chain(&SLOW_SUITES).any(|name| is_suite(binary, name))
 }
 
 /// When a suite runs, and in which lane: the stages one after another, a stage's lanes beside each other.
@@ -85,7 +85,7 @@ pub(super) const STAGES: [usize; 3] = [2, 1, 2];
 /// The stage and the lane of a suite.
 pub(super) fn place(binary: &Binary) -> (usize, usize) {
     let is_one_of = |names: &[&str]| names.iter().any(|name| is_suite(binary, name));
-    if is_suite(binary, MACHINES) {
+    if is_one_of(&MACHINES) {
         (2, 1)
     } else if is_slow(binary) {
         (2, 0)

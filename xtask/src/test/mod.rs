@@ -9,10 +9,11 @@ use anyhow::{Context, Result};
 
 use self::summary::Summary;
 use crate::shell::{self, cargo, say};
-use crate::{check, setup};
+use crate::{check, setup, vm};
 
-/// Runs the tests whose target's name contains `only`, or all; whether all passed.
-pub(crate) fn run(only: Option<&str>) -> Result<bool> {
+/// Runs the tests whose target's name contains `only`, or all of them, and then, if `everywhere`, the end-to-end suites
+/// on every kernel; whether all passed.
+pub(crate) fn run(only: Option<&str>, everywhere: bool) -> Result<bool> {
     setup::run()?;
     let skips = shell::root().join("target").join("skips");
     let mut summary = Summary::new(skips.clone())?;
@@ -28,6 +29,7 @@ pub(crate) fn run(only: Option<&str>) -> Result<bool> {
     let programs = ["build", "--locked", "--package", "weir", "--package", "weir-initc"];
     shell::run(cargo(&programs))?;
     let binaries = binaries::build()?;
+    let all = binaries.clone();
     let wanted = |name: &str| only.is_none_or(|part| name.contains(part));
     let (suites, units): (Vec<_>, Vec<_>) = binaries
         .into_iter()
@@ -57,6 +59,12 @@ pub(crate) fn run(only: Option<&str>) -> Result<bool> {
     }
     for lanes in &stages {
         cases::run_lanes(lanes, &skips, &mut summary)?;
+    }
+    if everywhere {
+        for (kernel, lsm) in vm::KERNELS.into_iter().flat_map(|it| vm::LSM.map(|lsm| (it, lsm))) {
+            let name = format!("suites on Linux {kernel}, BPF LSM {lsm}");
+            summary.note(&name, vm::matrix(&all, kernel, lsm));
+        }
     }
     summary.report()
 }

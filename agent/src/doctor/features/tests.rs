@@ -25,7 +25,7 @@ fn what_lacks_is_named_with_its_kernel_and_its_purpose() {
     assert_eq!(check.state, State::Missing);
     assert_eq!(
         check.found,
-        "2 of 16 missing: sk_storage_get in cgroup_skb (expected from Linux 5.2 on), \
+        "2 of 14 missing: sk_storage_get in cgroup_skb (expected from Linux 5.2 on), \
          sk_storage_get in cgroup_sock (Operation not permitted)"
     );
     let consequence = check.consequence.unwrap();
