@@ -66,6 +66,7 @@ impl Bench {
             listener_v4: listener,
             listener_v6: listener,
             refusing_rule: 0,
+            families: weir_ebpf::pod::LOCAL_FAMILIES,
         };
         datapath.set_state(&slot, &state)?;
         datapath.guard_unattached(device, slot.number())?;

@@ -68,8 +68,8 @@ pub struct Flow {
     pub comm: [u8; COMM_BYTES],
     /// Number of the rule at the first sight.
     pub rule: u32,
-    /// Always zero.
-    pub padding: u32,
+    /// Bits of [`known`].
+    pub known: u32,
 }
 
 const _: () = assert!(size_of::<Flow>() == 80);
@@ -88,9 +88,21 @@ pub struct Event {
     pub flow: FlowKey,
     /// The pod.
     pub slot: u32,
+    /// Bits of [`known`].
+    pub known: u32,
+    /// Always zero.
+    pub padding: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 72);
+const _: () = assert!(size_of::<Event>() == 80);
+
+/// What is known of the process behind an event, a flow or a question.
+pub mod known {
+    /// A security module's hook saw it, in its own context.
+    pub const BY_LSM: u32 = 1;
+    /// It had read a credential file that its profile watches, or descends from one that had.
+    pub const AFTER_CREDENTIAL_READ: u32 = 1 << 1;
+}
 
 /// Who sent a DNS query to the listener: keyed by the source of the packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,8 +116,8 @@ pub struct Client {
     pub at_ns: u64,
     /// The name server it meant to ask.
     pub asked: Endpoint,
-    /// Always zero.
-    pub padding: u32,
+    /// Bits of [`known`].
+    pub known: u32,
 }
 
 const _: () = assert!(size_of::<Client>() == 64);

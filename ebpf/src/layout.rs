@@ -7,7 +7,10 @@
 
 use crate::{
     address::{Address, Endpoint},
+    credential::{FileKey, NamePattern, PathPattern, PathPatterns, WatchedFile},
     flow::{Client, Event, Flow, FlowKey, WireFlow, WireKey},
+    lineage::{Lineage, Member},
+    offsets::GuardOffsets,
     pod::{AllowEntry, EVENT_RING_BYTES, Network, NetworkKey, NetworkPort, PodCounters, PodState},
     process::{Ancestor, KernelOffsets, Process, ProcessKey},
     socket::SocketTag,
@@ -49,15 +52,17 @@ layout! {
     Endpoint: 20 bytes, aligned to 4 { address: 0, port: 16, protocol: 18, padding: 19 }
     FlowKey: 28 bytes, aligned to 4 { peer: 0, tgid: 20, outcome: 24, reason: 25, padding: 26 }
     Flow: 80 bytes, aligned to 8 {
-        count: 0, bytes_up: 8, bytes_down: 16, first_ns: 24, last_ns: 32, process: 40, comm: 56, rule: 72, padding: 76,
+        count: 0, bytes_up: 8, bytes_down: 16, first_ns: 24, last_ns: 32, process: 40, comm: 56, rule: 72, known: 76,
     }
-    Event: 72 bytes, aligned to 8 { at_ns: 0, process: 8, comm: 24, flow: 40, slot: 68 }
-    Client: 64 bytes, aligned to 8 { process: 0, comm: 16, at_ns: 32, asked: 40, padding: 60 }
+    Event: 80 bytes, aligned to 8 {
+        at_ns: 0, process: 8, comm: 24, flow: 40, slot: 68, known: 72, padding: 76,
+    }
+    Client: 64 bytes, aligned to 8 { process: 0, comm: 16, at_ns: 32, asked: 40, known: 60 }
     WireKey: 40 bytes, aligned to 4 { source: 0, destination: 20 }
     WireFlow: 8 bytes, aligned to 4 { generation: 0, rule: 4 }
-    PodState: 52 bytes, aligned to 4 {
+    PodState: 60 bytes, aligned to 4 {
         generation: 0, flags: 4, bank: 8, listener_port: 12, padding: 14, listener_v4: 16, listener_v6: 32,
-        refusing_rule: 48,
+        refusing_rule: 48, families: 52,
     }
     AllowEntry: 8 bytes, aligned to 4 { expires: 0, rule: 4 }
     NetworkKey: 20 bytes, aligned to 4 { slot_bank: 0, address: 4 }
@@ -69,9 +74,9 @@ layout! {
     }
     ProcessKey: 16 bytes, aligned to 8 { start_ns: 0, tgid: 8, exec_id: 12 }
     Ancestor: 20 bytes, aligned to 4 { comm: 0, tgid: 16 }
-    Process: 600 bytes, aligned to 8 {
-        container: 0, path: 8, ancestors: 408, comm: 568, components: 584, ancestor_count: 588, path_complete: 592,
-        ready: 596,
+    Process: 608 bytes, aligned to 8 {
+        container: 0, arguments: 8, path: 16, ancestors: 416, comm: 576, components: 592, ancestor_count: 596,
+        path_complete: 600, ready: 604,
     }
     KernelOffsets: 80 bytes, aligned to 4 {
         usable: 0, task_group_leader: 4, task_real_parent: 8, task_tgid: 12, task_comm: 16, task_start_boottime: 20,
@@ -82,5 +87,24 @@ layout! {
     SocketTag: 112 bytes, aligned to 8 {
         packets: 0, bytes_up: 8, bytes_down: 16, process: 24, comm: 40, peer: 56, captured: 76, generation: 96,
         flags: 100, rule: 104, reason: 108,
+    }
+    GuardOffsets: 100 bytes, aligned to 4 {
+        task_pid: 0, task_signal: 4, task_thread_pid: 8, signal_live: 12, signal_pids: 16, mm_arg_start: 20,
+        mm_arg_end: 24, cgroup_self: 28, cgroup_node: 32, cgroup_root: 36, css_parent: 40, root_hierarchy: 44,
+        node_id: 48, socket_sock: 52, sock_family: 56, program_type: 60, file_mode: 64, dentry_inode: 68,
+        inode_super: 72, inode_number: 76, inode_links: 80, super_magic: 84, super_device: 88, proc_pid: 92,
+        proc_inode: 96,
+    }
+    Member: 16 bytes, aligned to 8 { container: 0, slot: 8, padding: 12 }
+    Lineage: 232 bytes, aligned to 8 {
+        pod: 0, container: 8, arguments: 16, process: 24, slot: 40, depth: 44, flags: 48, padding: 52, comm: 56,
+        ancestors: 72,
+    }
+    NamePattern: 80 bytes, aligned to 8 { value: 0, mask: 40 }
+    PathPattern: 488 bytes, aligned to 8 { components: 0, count: 480, anchored: 484 }
+    PathPatterns: 7816 bytes, aligned to 8 { patterns: 0, count: 7808, padding: 7812 }
+    FileKey: 16 bytes, aligned to 8 { inode: 0, device: 8, slot: 12 }
+    WatchedFile: 416 bytes, aligned to 4 {
+        path: 0, components: 400, path_complete: 404, pattern: 408, padding: 412,
     }
 }

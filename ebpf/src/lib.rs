@@ -13,8 +13,12 @@
 )]
 
 pub mod address;
+pub mod credential;
 pub mod flow;
+pub mod guard;
 mod layout;
+pub mod lineage;
+pub mod offsets;
 pub mod packet;
 pub mod pod;
 pub mod process;

@@ -54,9 +54,24 @@ pub struct PodState {
     pub listener_v6: Address,
     /// Number of the rule that refuses what no other rule allows.
     pub refusing_rule: u32,
+    /// Address families of sockets that may be made, one bit each ([`may_make`]).
+    pub families: [u32; 2],
 }
 
-const _: () = assert!(size_of::<PodState>() == 52);
+const _: () = assert!(size_of::<PodState>() == 60);
+
+/// Families of sockets that lead nowhere, or into the other layers: `AF_UNIX`, `AF_INET`, `AF_INET6` and `AF_NETLINK`
+/// (`include/linux/socket.h`).
+pub const LOCAL_FAMILIES: [u32; 2] = [1 << 1 | 1 << 2 | 1 << 10 | 1 << 16, 0];
+
+/// Whether sockets of a family may be made.
+#[inline(always)]
+#[must_use]
+pub const fn may_make(families: [u32; 2], family: u32) -> bool {
+    let [low, high] = families;
+    let word = if family < 32 { low } else { high };
+    family < 64 && word >> (family & 31) & 1 != 0
+}
 
 /// Bits of [`PodState::flags`].
 pub mod flags {
@@ -76,6 +91,12 @@ pub mod flags {
     /// The slot is some pod's, whose policy is not there yet. It tells the programs nothing: it keeps the
     /// slot from being given to another pod by an agent that comes after a kill.
     pub const HELD: u32 = 1 << 6;
+    /// Processes may leave the pod's cgroup, as Docker in Docker does; what they send is judged on the wire.
+    pub const MAY_LEAVE: u32 = 1 << 7;
+    /// The profile watches credential files.
+    pub const WATCHES_FILES: u32 = 1 << 8;
+    /// Reads of those are refused.
+    pub const BLOCKS_FILES: u32 = 1 << 9;
 }
 
 /// What the allow map holds for an endpoint: two words, because there are thousands.

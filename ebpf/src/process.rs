@@ -47,6 +47,8 @@ pub struct Process {
     /// Id of the cgroup right below the pod's that the process was in, which is its container's; 0 where there
     /// is none.
     pub container: u64,
+    /// Digest of the command line (`crate::lineage::digest`); 0 where it is not known.
+    pub arguments: u64,
     /// Components of the executable's path, the file name first, zero terminated.
     pub path: [[u8; COMPONENT_BYTES]; PATH_COMPONENTS],
     /// Ancestors, the parent first.
@@ -65,7 +67,7 @@ pub struct Process {
 
 const _: () = assert!(
     size_of::<Process>()
-        == 8 + PATH_COMPONENTS * COMPONENT_BYTES + ANCESTORS * (COMM_BYTES + 4) + COMM_BYTES + 16
+        == 16 + PATH_COMPONENTS * COMPONENT_BYTES + ANCESTORS * (COMM_BYTES + 4) + COMM_BYTES + 16
 );
 
 /// Byte offsets inside kernel structures, read from the running kernel's own BTF.

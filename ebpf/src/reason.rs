@@ -20,7 +20,7 @@ pub enum Reason {
     Dot = 7,
     /// An answer in a private, loopback, link-local or metadata range for a public name.
     PrivateAnswer = 8,
-    /// A packet of a raw socket.
+    /// A packet of a raw socket, or a socket of a family that leads past IP.
     RawSocket = 9,
     /// Headers that could not be parsed, fragments without an admitted socket among them.
     Unparsable = 10,
@@ -31,11 +31,15 @@ pub enum Reason {
     NamesBudget = 12,
     /// A `bpf()` call that could have reached the enforcement itself.
     BpfDenied = 13,
+    /// A read of a file that the profile watches as a credential.
+    CredentialRead = 14,
+    /// A process that left the pod's cgroup, or tried to.
+    CgroupLeft = 15,
 }
 
 impl Reason {
     /// Every reason, in numeric order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::DomainNotInAllowlist,
         Self::DirectIpNoDns,
         Self::PortNotAllowed,
@@ -49,6 +53,8 @@ impl Reason {
         Self::ProtocolNotAllowed,
         Self::NamesBudget,
         Self::BpfDenied,
+        Self::CredentialRead,
+        Self::CgroupLeft,
     ];
 
     /// The name that event records carry.
@@ -68,6 +74,8 @@ impl Reason {
             Self::ProtocolNotAllowed => "protocol_not_allowed",
             Self::NamesBudget => "names_budget",
             Self::BpfDenied => "bpf_denied",
+            Self::CredentialRead => "credential_read",
+            Self::CgroupLeft => "cgroup_left",
         }
     }
 

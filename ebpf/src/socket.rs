@@ -69,4 +69,6 @@ pub mod flags {
     pub const COUNTING: u32 = 1 << 4;
     /// The second layer remembers where the packets of this connection really go.
     pub const WIRED: u32 = 1 << 5;
+    /// A security module's hook saw the process use the socket.
+    pub const BY_LSM: u32 = 1 << 6;
 }

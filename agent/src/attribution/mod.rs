@@ -3,7 +3,7 @@
 use std::{fs, num::NonZeroU64, path::Path};
 
 use serde::{Deserialize, Serialize};
-use weir_ebpf::process::{Ancestor, COMM_BYTES, Process, ProcessKey};
+use weir_ebpf::process::{Ancestor, COMM_BYTES, COMPONENT_BYTES, Process, ProcessKey};
 
 /// A process as records show it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct Identity {
     pub ancestry: Vec<String>,
     /// Id of the cgroup of the container that it ran in, where it is known.
     pub container: Option<NonZeroU64>,
+    /// Digest of its command line, where it is known.
+    #[serde(default)]
+    pub arguments: Option<NonZeroU64>,
 }
 
 /// Names the process behind an event from what the hooks remembered of it. Ancestors at and above `root` are left out, and so is the one
@@ -37,7 +40,8 @@ pub fn identify(
     ancestry.reverse();
     ancestry.push(comm.clone());
     let container = remembered.and_then(|process| NonZeroU64::new(process.container));
-    Identity { comm, binary, pid: key.tgid, ancestry, container }
+    let arguments = remembered.and_then(|process| NonZeroU64::new(process.arguments));
+    Identity { comm, binary, pid: key.tgid, ancestry, container, arguments }
 }
 
 /// The ancestors that belong to the job, the parent first.
@@ -51,14 +55,19 @@ fn ancestors(process: &Process, root: Option<u32>) -> &[Ancestor] {
     }
 }
 
-/// The path of the executable; a walk that ran out of room begins with `…/`.
+/// The path of the executable.
 fn binary(process: &Process) -> Option<String> {
-    let known = usize::try_from(process.components).ok()?;
-    let components = process.path.get(..known)?;
+    path(&process.path, process.components, process.path_complete == 1)
+}
+
+/// A path from its components, the file name first; a walk that ran out of room begins with `…/`.
+#[must_use]
+pub fn path(components: &[[u8; COMPONENT_BYTES]], count: u32, is_complete: bool) -> Option<String> {
+    let components = components.get(..usize::try_from(count).ok()?)?;
     if components.is_empty() {
         return None;
     }
-    let mut path = String::from(if process.path_complete == 1 { "" } else { "…" });
+    let mut path = String::from(if is_complete { "" } else { "…" });
     for component in components.iter().rev() {
         path.push('/');
         path.push_str(&text(component));

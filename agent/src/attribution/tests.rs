@@ -15,6 +15,7 @@ fn padded<const N: usize>(name: &str) -> [u8; N] {
 fn process(path: &[&str], complete: bool, chain: &[(&str, u32)]) -> Process {
     let mut process = Process {
         container: 0,
+        arguments: 0,
         path: [[0; COMPONENT_BYTES]; PATH_COMPONENTS],
         ancestors: [Ancestor::default(); ANCESTORS],
         comm: [0; 16],

@@ -167,6 +167,8 @@ pub struct Limits {
 /// What a pod must have to count as enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Require {
+    /// The hooks of security modules.
+    pub lsm: bool,
     /// The second layer, at the pod's veth.
     pub veth: bool,
 }
@@ -232,7 +234,7 @@ impl Default for Config {
             dns: Dns { upstreams: Vec::new(), cache_entries: CACHE_ENTRIES },
             hard_blocks: HardBlocks { metadata: true, dot: true },
             limits: Limits { entries_per_pod: ENTRIES_PER_POD, pod_slots: POD_SLOTS },
-            require: Require { veth: true },
+            require: Require { lsm: false, veth: true },
             gitlab: Gitlab { trust_annotations: false, trust_labels: false },
             kubernetes: Kubernetes { enabled: Switch::Auto, kubeconfig: None },
             events: Events {

@@ -82,7 +82,8 @@ impl Reader<'_> {
             self.switch(dot, "`hardBlocks`", &mut config.hard_blocks.dot);
         }
         self.limits(limits, config);
-        if let Some([veth]) = self.section(require, "`require`", ["veth"]) {
+        if let Some([lsm, veth]) = self.section(require, "`require`", ["lsm", "veth"]) {
+            self.switch(lsm, "`require`", &mut config.require.lsm);
             self.switch(veth, "`require`", &mut config.require.veth);
         }
         let keys = ["trustAnnotations", "trustLabels"];

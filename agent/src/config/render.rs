@@ -136,12 +136,19 @@ fn limit_keys(Limits { entries_per_pod, pod_slots }: Limits) -> [Line; 2] {
     ]
 }
 
-fn require_keys(Require { veth }: Require) -> [Line; 1] {
-    [(
-        "veth",
-        veth.to_string(),
-        "a pod whose veth cannot be guarded is not enforced, its barrier never passes",
-    )]
+fn require_keys(Require { lsm, veth }: Require) -> [Line; 2] {
+    [
+        (
+            "lsm",
+            lsm.to_string(),
+            "without the hooks of security modules no pod is enforced, their barriers never pass",
+        ),
+        (
+            "veth",
+            veth.to_string(),
+            "a pod whose veth cannot be guarded is not enforced, its barrier never passes",
+        ),
+    ]
 }
 
 fn gitlab_keys(Gitlab { trust_annotations, trust_labels }: Gitlab) -> [Line; 2] {

@@ -43,7 +43,7 @@ select: { namespaces: [ci, cd], podLabels: { example.com/job: "yes", app: "" } }
 dns: { upstreams: [192.0.2.1, "[2001:db8::1]:5353", "2001:db8::2"], cacheEntries: 1 }
 hardBlocks: { metadata: false, dot: false }
 limits: { entriesPerPod: 64, podSlots: 2 }
-require: { veth: false }
+require: { lsm: true, veth: false }
 gitlab: { trustAnnotations: true, trustLabels: true }
 kubernetes: { enabled: true, kubeconfig: /etc/weir/kubeconfig }
 events: { stdout: false, file: /var/log/weir.jsonl, fileMebibytes: 7, fileKeep: 2, otlp: "http://otel.example.com:4317" }
@@ -85,7 +85,7 @@ fn every_key_is_read() {
         },
         hard_blocks: HardBlocks { metadata: false, dot: false },
         limits: Limits { entries_per_pod: number(64), pod_slots: number(2) },
-        require: Require { veth: false },
+        require: Require { lsm: true, veth: false },
         gitlab: Gitlab { trust_annotations: true, trust_labels: true },
         kubernetes: Kubernetes {
             enabled: Switch::On,
@@ -128,7 +128,7 @@ fn unknown_keys_are_refused_with_a_suggestion() {
         11,
         "unknown field `podLabel` in `select`; did you mean `podLabels`?",
     );
-    refuse("require: { lsm: true }", 12, "unknown field `lsm` in `require`");
+    refuse("require: { seccomp: true }", 12, "unknown field `seccomp` in `require`");
     refuse(
         "kubernets: {}",
         1,

@@ -17,7 +17,7 @@ use aya::{
 };
 use aya_obj::generated::bpf_attach_type;
 
-use super::{error::DatapathError, object::Datapath, pinned::PinFolder, syscall};
+use super::{error::DatapathError, members, object::Datapath, pinned::PinFolder, syscall};
 
 /// One program and where it is attached.
 #[derive(Debug)]
@@ -179,6 +179,7 @@ impl Datapath {
         self.hold_slot(slot)?;
         let mut tables = lock(&self.tables);
         tables.set_cgroup(slot, inode)?;
+        members::enter(&mut tables.members, cgroup, slot)?;
         for hook in &HOOKS {
             // The kernel makes the storage when the program is attached, one for each attach type.
             let key = CgroupStorageKey::new(inode, hook.attach_type as u32);

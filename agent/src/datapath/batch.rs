@@ -20,6 +20,9 @@ struct BatchRequest {
     flags: u64,
 }
 
+// As `union bpf_attr` has it, whose 64-bit members are aligned to 8 on every machine.
+const _: () = assert!(size_of::<BatchRequest>() == 56);
+
 /// Reads an array from its beginning, as many values as there is room for, in one call (Linux 5.6).
 pub(super) fn read_array<V: aya::Pod>(array: BorrowedFd<'_>, values: &mut [V]) -> io::Result<()> {
     let mut keys = vec![0_u32; values.len()];

@@ -6,8 +6,6 @@
 
 use std::collections::HashMap;
 
-use weir_ebpf::process::KernelOffsets;
-
 /// Why BTF could not be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BtfError {
@@ -148,37 +146,6 @@ impl<'a> Btf<'a> {
             Type::Other => None,
         }
     }
-}
-
-/// The offsets that the programs need.
-///
-/// # Errors
-///
-/// [`BtfError`] when the blob is malformed or the kernel lacks a member.
-pub fn kernel_offsets(bytes: &[u8]) -> Result<KernelOffsets, BtfError> {
-    let btf = Btf::parse(bytes)?;
-    Ok(KernelOffsets {
-        usable: 1,
-        task_group_leader: btf.offset("task_struct", "group_leader")?,
-        task_real_parent: btf.offset("task_struct", "real_parent")?,
-        task_tgid: btf.offset("task_struct", "tgid")?,
-        task_comm: btf.offset("task_struct", "comm")?,
-        task_start_boottime: btf.offset("task_struct", "start_boottime")?,
-        task_self_exec_id: btf.offset("task_struct", "self_exec_id")?,
-        task_mm: btf.offset("task_struct", "mm")?,
-        task_fs: btf.offset("task_struct", "fs")?,
-        fs_root: btf.offset("fs_struct", "root")?,
-        mm_exe_file: btf.offset("mm_struct", "exe_file")?,
-        file_path: btf.offset("file", "f_path")?,
-        path_mnt: btf.offset("path", "mnt")?,
-        path_dentry: btf.offset("path", "dentry")?,
-        dentry_parent: btf.offset("dentry", "d_parent")?,
-        dentry_name: btf.offset("dentry", "d_name.name")?,
-        vfsmount_root: btf.offset("vfsmount", "mnt_root")?,
-        mount_mnt: btf.offset("mount", "mnt")?,
-        mount_parent: btf.offset("mount", "mnt_parent")?,
-        mount_mountpoint: btf.offset("mount", "mnt_mountpoint")?,
-    })
 }
 
 /// Bytes that follow a type of this kind.

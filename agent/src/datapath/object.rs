@@ -17,22 +17,26 @@ use aya::{
 use sha2::{Digest as _, Sha256};
 use weir_ebpf::{
     address::Endpoint,
+    credential::{FileKey, PathPatterns, WatchedFile},
     flow::{Client, Flow, FlowKey, WireFlow, WireKey},
+    lineage::{Lineage, Member},
+    offsets::GuardOffsets,
     pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState},
     process::{KernelOffsets, Process, ProcessKey},
 };
 
 use super::{
     attach::HOOKS,
-    btf,
     error::DatapathError,
     events::LoadedRing,
     kernel::Kernel,
     locked_memory,
+    offsets::{self, Offsets},
     outer::PodMaps,
     probe::{HelperKind, Probe, ProgramKind, Support},
     syscall,
     tables::{Tables, Written},
+    watched::Watched,
     wire,
 };
 
@@ -43,7 +47,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The tables that outlive the agent where they are pinned, by their names in the object.
-const SHARED: [&str; 15] = [
+const SHARED: [&str; 19] = [
     "PODS",
     "CGROUPS",
     "COUNTERS",
@@ -59,7 +63,14 @@ const SHARED: [&str; 15] = [
     "EVENTS",
     "EVENTS_TAKEN",
     "BLANK_PROCESS",
+    "MEMBERS",
+    "LINEAGE",
+    "WATCHED_PATHS",
+    "WATCHED_FILES",
 ];
+
+/// How many entries the tables of the whole machine have room for where one tree alone is followed.
+const ONE_TREE: [(&str, u32); 3] = [("LINEAGE", 4096), ("MEMBERS", 256), ("WATCHED_FILES", 1024)];
 
 /// The loaded programs and their shared tables.
 pub struct Datapath {
@@ -73,6 +84,8 @@ pub struct Datapath {
     /// Generations are given once for all pods: a socket of one pod means nothing to another.
     last_generation: AtomicU32,
     chooses_errno: bool,
+    /// What the programs that see the whole machine read, or why that is not known.
+    pub(super) guard_offsets: Result<GuardOffsets, String>,
 }
 
 /// The identifiers that the kernel has given the loaded programs.
@@ -160,19 +173,28 @@ impl Datapath {
         options: LoadOptions,
         pins: Option<&Path>,
     ) -> Result<(Self, LoadedRing), DatapathError> {
-        let offsets = Kernel(kernel_offsets());
+        let (offsets, guard_offsets) = kernel_offsets();
+        let offsets = Kernel(offsets);
+        let guard = Kernel(guard_offsets.clone().unwrap_or_default());
         let sockets = options.sockets as u32;
         let coarse_clock = Probe::Helper(ProgramKind::CgroupSkb, HelperKind::KtimeGetCoarseNs);
         let coarse_clock = u32::from(coarse_clock.run() == Support::Yes);
         let chooses_errno = chooses_errno();
+        let prover = std::process::id();
         let mut loader = EbpfLoader::new();
         for name in SHARED.into_iter().filter(|_| pins.is_some()) {
             loader.map_pin_path(name, pins.unwrap_or(Path::new("")).join(name));
+        }
+        // One tree needs less than a node; most of their memory they take as they fill.
+        for (name, entries) in ONE_TREE.into_iter().filter(|_| pins.is_none()) {
+            loader.map_max_entries(name, entries);
         }
         let mut programs = loader
             // The object holds no CO-RE relocations: the kernel's types need not be parsed a second time.
             .btf(None)
             .override_global("OFFSETS", &offsets, true)
+            .override_global("GUARD_OFFSETS", &guard, true)
+            .override_global("PROVER", &prover, true)
             .override_global("SLOT_WITHOUT_CGROUP", &options.slot_without_cgroup, true)
             .override_global("COARSE_CLOCK", &coarse_clock, true)
             .override_global("CHOOSES_ERRNO", &u32::from(chooses_errno), true)
@@ -213,6 +235,12 @@ impl Datapath {
             networks: typed(maps.take("NETWORKS")?)?,
             slots: typed(maps.take("SLOT")?)?,
             wires: typed(maps.take("WIRES")?)?,
+            members: typed(maps.take("MEMBERS")?)?,
+            watched: Watched {
+                paths: typed(maps.take("WATCHED_PATHS")?)?,
+                files: typed(maps.take("WATCHED_FILES")?)?,
+            },
+            fired: typed(maps.take("FIRED")?)?,
             written: Written::default(),
             // Slot 0 is nobody's; what an earlier agent had in use stays so until somebody decides.
             taken: states
@@ -238,6 +266,7 @@ impl Datapath {
             slots: weir_ebpf::pod::SLOTS,
             last_generation: AtomicU32::new(last_generation),
             chooses_errno,
+            guard_offsets,
         };
         Ok((datapath, ring))
     }
@@ -298,6 +327,11 @@ pub fn layout() -> String {
         size_of::<Network>(),
         size_of::<weir_ebpf::socket::SocketTag>(),
         size_of::<weir_ebpf::flow::Event>(),
+        size_of::<Member>(),
+        size_of::<Lineage>(),
+        size_of::<FileKey>(),
+        size_of::<PathPatterns>(),
+        size_of::<WatchedFile>(),
     ];
     let mut digest = Sha256::new();
     digest.update(weir_ebpf::LAYOUT.to_le_bytes());
@@ -322,21 +356,24 @@ pub fn may_read_kernel() -> Support {
     Probe::Helper(ProgramKind::CgroupSockAddr, HelperKind::ProbeReadKernel).run()
 }
 
-/// The offsets for the programs; all zero, which switches the reads off, where the kernel has no BTF or lets nobody read.
-fn kernel_offsets() -> KernelOffsets {
+/// The offsets for the programs; all zero, which switches the reads off, where the kernel has no BTF or lets nobody read. Those of the
+/// programs that see the whole machine, or why they cannot be loaded.
+fn kernel_offsets() -> (KernelOffsets, Result<GuardOffsets, String>) {
     if may_read_kernel() != Support::Yes {
-        tracing::warn!(
-            "this kernel lets no program read it: binary and ancestry of processes will not be recorded"
-        );
-        return KernelOffsets::default();
+        let reason = "the kernel lets no program read it".to_owned();
+        tracing::warn!(reason, "binary and ancestry of processes will not be recorded");
+        return (KernelOffsets::default(), Err(reason));
     }
     let offsets = std::fs::read(KERNEL_BTF)
         .map_err(|source| source.to_string())
-        .and_then(|bytes| btf::kernel_offsets(&bytes).map_err(|source| source.to_string()));
-    offsets.unwrap_or_else(|reason| {
-        tracing::warn!(reason, "binary and ancestry of processes will not be recorded");
-        KernelOffsets::default()
-    })
+        .and_then(|bytes| offsets::read(&bytes).map_err(|source| source.to_string()));
+    match offsets {
+        Ok(Offsets { all, guard }) => (all, guard.map_err(|source| source.to_string())),
+        Err(reason) => {
+            tracing::warn!(reason, "binary and ancestry of processes will not be recorded");
+            (KernelOffsets::default(), Err(reason))
+        }
+    }
 }
 
 struct MapTaker<'a>(&'a mut Ebpf);

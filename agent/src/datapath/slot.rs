@@ -17,6 +17,7 @@ use super::{
     kernel::Kernel,
     locked_memory,
     maps::{hash, lru_hash, without_eviction},
+    members,
     object::Datapath,
     outer::{KINDS, PodMap, id, pod_map},
     syscall,
@@ -228,6 +229,10 @@ impl Datapath {
         let mut tables = lock(&self.tables);
         let cleared = tables.set_state(number, PodState::default(), "clearing a pod's state");
         tables.remove_wires_of(number);
+        members::leave(&mut tables.members, number);
+        tables.watched.forget(number);
+        // No process is this slot's any more, wherever it went.
+        let cleared = cleared.and_then(|()| tables.set_cgroup(number, 0));
         drop(tables);
         if let Err(error) = cleared {
             // Not given back: a slot whose state is not clear would start the next pod open.

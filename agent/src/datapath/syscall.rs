@@ -59,6 +59,25 @@ pub(super) fn link_to_device(program: BorrowedFd<'_>, device: u32) -> io::Result
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// `BPF_RAW_TRACEPOINT_OPEN`.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct TracingRequest {
+    /// None: the program says itself where it belongs.
+    name: u64,
+    program: u32,
+    padding: u32,
+}
+
+/// Attaches a program to the tracepoint or security hook that it was loaded for.
+pub(super) fn link_to_tracing(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut request = TracingRequest { program: number(program)?, ..TracingRequest::default() };
+    // SAFETY: the request's type is the command's.
+    let fd = unsafe { bpf(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut request) }?;
+    // SAFETY: the kernel has just made it, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Attaches a program to a cgroup, beside every other program there.
 pub(super) fn link_to_cgroup(
     program: BorrowedFd<'_>,
@@ -310,6 +329,7 @@ const _: () = {
     assert!(size_of::<CreateRequest>() == 32 && offset_of!(CreateRequest, expected_revision) == 24);
     assert!(size_of::<UpdateRequest>() == 16 && offset_of!(UpdateRequest, old_program) == 12);
     assert!(size_of::<PathRequest>() == 16 && offset_of!(PathRequest, object) == 8);
+    assert!(size_of::<TracingRequest>() == 16 && offset_of!(TracingRequest, program) == 8);
     assert!(size_of::<ElementRequest>() == 32 && offset_of!(ElementRequest, key) == 8);
 };
 

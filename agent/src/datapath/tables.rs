@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use aya::maps::{Array, HashMap as KernelHash, LpmTrie, MapData, lpm_trie};
 use weir_ebpf::pod::{Network, NetworkKey, PodCounters, PodState};
 
-use super::{error::DatapathError, kernel::Kernel};
+use super::{error::DatapathError, kernel::Kernel, members::Members, watched::Watched};
 
 /// Tables that are written when a pod comes, changes or goes.
 pub(super) struct Tables {
@@ -19,6 +19,10 @@ pub(super) struct Tables {
     pub(super) networks: LpmTrie<MapData, Kernel<NetworkKey>, Kernel<Network>>,
     pub(super) slots: CgroupSlots,
     pub(super) wires: KernelHash<MapData, u32, u32>,
+    pub(super) members: Members,
+    pub(super) watched: Watched,
+    /// How often this process met a hook of a security module.
+    pub(super) fired: Array<MapData, u64>,
     pub(super) written: Written,
     pub(super) taken: Vec<bool>,
 }

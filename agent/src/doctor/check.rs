@@ -90,11 +90,6 @@ impl Check {
     pub fn was_done(&self) -> bool {
         self.found != NOT_DONE
     }
-
-    /// Adds what the finding means where nothing needs to be done.
-    pub(super) fn meaning(self, consequence: impl Into<String>) -> Self {
-        Self { consequence: Some(consequence.into()), ..self }
-    }
 }
 
 /// 0 when all is well, 1 when something is weaker, 2 when weir cannot enforce.

@@ -15,7 +15,6 @@ use crate::system::mounts;
 
 const RELEASE: Subject = Subject::new("kernel", "kernel");
 const BPFFS: Subject = Subject::new("bpffs", "BPF file system");
-const SECURITY_MODULES: Subject = Subject::new("lsm", "BPF security modules");
 const IPV6_LOOPBACK: Subject = Subject::new("ipv6_loopback", "IPv6 loopback");
 
 const BPFFS_MOUNT_POINT: &str = "/sys/fs/bpf";
@@ -51,28 +50,6 @@ fn judge_bpffs(mounted: bool, known: &str) -> Check {
             "use a kernel with CONFIG_BPF_SYSCALL",
         )
     }
-}
-
-/// Security modules written in BPF.
-pub(super) fn security_modules() -> Check {
-    judge_security_modules(fs::read_to_string("/sys/kernel/security/lsm"))
-}
-
-fn judge_security_modules(active: io::Result<String>) -> Check {
-    let found = match active {
-        Ok(active) if active.trim().split(',').any(|name| name == "bpf") => {
-            format!("on ({})", active.trim())
-        }
-        Ok(active) => format!("off ({})", active.trim()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            "not known: securityfs is not mounted at /sys/kernel/security".to_owned()
-        }
-        Err(error) => format!("not known: {error}"),
-    };
-    SECURITY_MODULES.ok(found).meaning(
-        "nothing for `weir run`, which does not use them: with --keep-caps the command may open packet \
-         sockets, which pass by the cgroup hooks, whether they are on or off",
-    )
 }
 
 /// The listener for questions to IPv6 name servers.
@@ -115,18 +92,6 @@ mod tests {
         assert_eq!(judge_bpffs(true, "").state, State::Ok);
         assert!(judge_bpffs(false, "nodev\tproc\nnodev\tbpf\n").found.starts_with("not mounted"));
         assert_eq!(judge_bpffs(false, "nodev\tproc\n\text4\n").state, State::Missing);
-    }
-
-    #[test]
-    fn security_modules_are_said_and_change_nothing() {
-        let found = |active: io::Result<&str>| {
-            let check = judge_security_modules(active.map(str::to_owned));
-            assert_eq!(check.state, State::Ok);
-            check.found
-        };
-        assert_eq!(found(Ok("lockdown,yama,bpf\n")), "on (lockdown,yama,bpf)");
-        assert_eq!(found(Ok("lockdown,yama,bpfx\n")), "off (lockdown,yama,bpfx)");
-        assert!(found(Err(io::ErrorKind::NotFound.into())).contains("securityfs is not mounted"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod cgroups;
 mod check;
 mod enforcement;
 mod features;
+mod guard;
 mod kernel;
 mod names;
 mod privileges;
@@ -34,10 +35,9 @@ pub fn examine() -> Vec<Check> {
         kernel::bpffs(),
     ];
     checks.extend(features::check(&privileges));
+    checks.extend([enforcement::check(&privileges), type_information::check(&privileges)]);
+    checks.extend(guard::check(&privileges));
     checks.extend([
-        enforcement::check(&privileges),
-        type_information::check(&privileges),
-        kernel::security_modules(),
         kernel::ipv6_loopback(),
         names::check(),
         privileges::no_new_privs(),

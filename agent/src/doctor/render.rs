@@ -62,7 +62,7 @@ mod tests {
     fn checks() -> Vec<Check> {
         vec![
             Subject::new("kernel", "kernel").ok("6.18.44"),
-            Subject::new("lsm", "modules").ok("off").meaning("none"),
+            Subject::new("lsm", "modules").ok("on"),
             Subject::new("jit", "BPF compiler").weaker("off", "slower", "turn it \"on\""),
         ]
     }
@@ -72,8 +72,7 @@ mod tests {
         assert_eq!(
             to_text(&checks()),
             "ok       kernel        6.18.44\n\
-             ok       modules       off\n\
-             \x20                      means: none\n\
+             ok       modules       on\n\
              weaker   BPF compiler  off\n\
              \x20                      means: slower\n\
              \x20                      do:    turn it \"on\"\n\
@@ -99,8 +98,8 @@ mod tests {
             serde_json::json!([
                 { "id": "kernel", "title": "kernel", "state": "ok", "found": "6.18.44",
                   "consequence": null, "remedy": null },
-                { "id": "lsm", "title": "modules", "state": "ok", "found": "off",
-                  "consequence": "none", "remedy": null },
+                { "id": "lsm", "title": "modules", "state": "ok", "found": "on",
+                  "consequence": null, "remedy": null },
                 { "id": "jit", "title": "BPF compiler", "state": "weaker", "found": "off",
                   "consequence": "slower", "remedy": "turn it \"on\"" },
             ])

@@ -7,8 +7,8 @@ use super::{
     privileges::Privileges,
 };
 use crate::datapath::{
-    btf,
     object::{KERNEL_BTF, may_read_kernel},
+    offsets,
     probe::Support,
 };
 
@@ -33,7 +33,7 @@ fn judge(bytes: io::Result<Vec<u8>>, may_read: &Support) -> Check {
     }
     let found = bytes
         .map_err(|error| error.to_string())
-        .and_then(|bytes| btf::kernel_offsets(&bytes).map_err(|error| error.to_string()));
+        .and_then(|bytes| offsets::read(&bytes).map_err(|error| error.to_string()));
     match found {
         Ok(_) => TYPES.ok(format!("{KERNEL_BTF}, with every member that weir reads")),
         Err(why) => TYPES.weaker(

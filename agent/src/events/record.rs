@@ -44,6 +44,15 @@ pub struct Record {
     /// Connects, packets of unconnected sockets, or questions; in `lost`, what was lost; in `tamper`, repairs since the last
     /// such record.
     pub count: u64,
+    /// The credential file; in `credential_read`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<CredentialInfo>,
+    /// The process, one that it descends from, or one of its descendants had read a credential file before.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub after_credential_read: bool,
+    /// What the pod lacks, because of its kernel or its network; in `attach`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<Lack>,
     /// IP bytes sent.
     pub bytes_up: u64,
     /// IP bytes received.
@@ -86,6 +95,9 @@ impl Record {
             attribution: Attribution::None,
             destination: None,
             count: 0,
+            credential: None,
+            after_credential_read: false,
+            lacks: Vec::new(),
             bytes_up: 0,
             bytes_down: 0,
             duration_ms: None,
@@ -98,6 +110,11 @@ impl Record {
             identity: None,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// What a record tells of.
@@ -114,6 +131,8 @@ pub enum Kind {
     Detach,
     /// Records that could not be written.
     Lost,
+    /// The first read of a credential file that the profile watches, by this process.
+    CredentialRead,
     /// Policies came into force, or others could not, which `error` tells.
     Policy,
     /// Something that holds the pod was changed in the kernel by somebody else, and has been put right; `repaired` says
@@ -251,6 +270,30 @@ pub enum Attribution {
     None,
 }
 
+/// A credential file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct CredentialInfo {
+    /// Its path when it was first seen as one, whatever it is called now; begins with `…` where it is longer than what
+    /// is kept. Null where there was no room to keep it.
+    pub path: Option<String>,
+    /// The entry of `credwatch.paths` that it met, or one that every watch has.
+    pub watched: String,
+}
+
+/// Something that a pod of another node may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Lack {
+    /// Hooks of security modules: sockets past IP, calls of `bpf()`, leaving the cgroup and reads of credential files are not
+    /// seen where they happen.
+    Lsm,
+    /// The process table: ancestors are those that still run when a process opens its first socket.
+    Processes,
+    /// A veth whose other end is on the node: nothing judges what leaves past the pod's cgroup.
+    Veth,
+}
+
 /// The policy that decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -293,6 +336,9 @@ pub struct ProcessInfo {
     pub binary: Option<String>,
     /// Its process id on the machine.
     pub pid: u32,
+    /// Digest of its command line, the first 256 bytes of `/proc/PID/cmdline`: FNV-1a, 64 bits; where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<String>,
     /// Names from its oldest ancestor in the job down to itself.
     pub ancestry: Vec<String>,
 }

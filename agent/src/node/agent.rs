@@ -33,7 +33,7 @@ use crate::{
     config::Config,
     containerd::{Sandbox, SandboxId, WatchSettings, Watcher, watch},
     control::{ControlSocket, PodsSource},
-    datapath::{Datapath, events::EventRing, slot::PodLimits},
+    datapath::{Datapath, events::EventRing, guard::Guard, slot::PodLimits, wire::WireAttach},
     events::sink::Sink,
     health::{HealthServer, Readiness},
     metrics::Metrics,
@@ -124,6 +124,8 @@ impl Agent {
         let slots = usize::try_from(config.limits.pod_slots.get()).unwrap_or(usize::MAX);
         let datapath = Arc::new(datapath.with_slots(slots));
         let left = datapath.slots_in_use();
+        let guard = datapath.guard(Some(&pins.hooks()));
+        tell_of(&guard);
         let entries = config.limits.entries_per_pod.get();
         let limits = PodLimits { entries, ..PodLimits::default() };
         let pool = SlotPool::start(&datapath, limits)
@@ -131,21 +133,19 @@ impl Agent {
         let pods_by_slot = Arc::new(PodsBySlot::default());
         follow_events(EventRing::new(ring)?, Arc::clone(&pods_by_slot));
 
-        let settings = ResolverSettings {
-            cache_entries: usize::try_from(config.dns.cache_entries.get()).unwrap_or(usize::MAX),
-            ..ResolverSettings::default()
-        };
         let enforcer = Enforcer {
             wire_attach: datapath.wire_attach(),
             datapath,
             pool,
-            resolver: Resolver::new(upstreams, settings),
+            resolver: Resolver::new(upstreams, resolver_settings(config)),
             pins,
             journals,
             sink: Arc::clone(&sink),
             node,
             cgroup_root,
             requires_veth: config.require.veth,
+            requires_modules: config.require.lsm,
+            guard,
             hard_blocks: config.hard_blocks,
             trust: config.gitlab,
             asks_for_pods: told.is_asked(),
@@ -256,9 +256,29 @@ impl Enforcer {
             sink: Arc::clone(&self.sink),
             api_breaks: Arc::clone(&identities.breaks),
             repairs: Arc::clone(self.auditor.repairs()),
+            features: [
+                ("lsm", self.guard.has_modules()),
+                ("processes", self.guard.has_processes()),
+                ("tcx", self.wire_attach == WireAttach::Tcx),
+            ],
             slots: self.datapath.slots(),
             entries: usize::try_from(self.limits.entries).unwrap_or(usize::MAX),
         }
+    }
+}
+
+/// Says what this kernel has not.
+fn tell_of(guard: &Guard) {
+    match (&guard.processes, &guard.modules) {
+        (Ok(_), Ok(_)) => tracing::info!("security modules call weir's programs"),
+        (Ok(_), Err(error)) => tracing::warn!(
+            error = %chain(error),
+            "sockets past IP, bpf() calls, leaving the cgroup and reads of credential files are not seen where they happen"
+        ),
+        (Err(error), _) => tracing::warn!(
+            error = %chain(error),
+            "processes are not followed, and security modules call none of weir's programs"
+        ),
     }
 }
 
@@ -275,6 +295,11 @@ fn follow_events(mut ring: EventRing, pods: Arc<PodsBySlot>) {
             }
         }
     });
+}
+
+fn resolver_settings(config: &Config) -> ResolverSettings {
+    let entries = usize::try_from(config.dns.cache_entries.get()).unwrap_or(usize::MAX);
+    ResolverSettings { cache_entries: entries, ..ResolverSettings::default() }
 }
 
 fn upstreams(config: &Config) -> Result<Upstreams, NodeError> {

@@ -21,9 +21,9 @@ use crate::{
     bundle::Choice,
     config::{self, HardBlocks},
     containerd::{Sandbox, SandboxId},
-    datapath::{Datapath, slot::PodLimits, wire::WireAttach},
+    datapath::{Datapath, guard::Guard, slot::PodLimits, wire::WireAttach},
     events::{
-        record::{Kind, Scope},
+        record::{Kind, Lack, Scope},
         sink::Sink,
     },
     identity::subject,
@@ -58,6 +58,9 @@ pub(super) struct Enforcer {
     pub(super) cgroup_root: PathBuf,
     pub(super) wire_attach: WireAttach,
     pub(super) requires_veth: bool,
+    pub(super) requires_modules: bool,
+    /// What sees the whole machine.
+    pub(super) guard: Guard,
     pub(super) hard_blocks: HardBlocks,
     /// What of GitLab Runner's pods no job could have written.
     pub(super) trust: config::Gitlab,
@@ -103,7 +106,8 @@ impl Enforcer {
             prepared.place = Place::of(sandbox)?;
         }
         self.guard(&mut prepared, &folder)?;
-        self.require_veth(prepared.place.as_ref())?;
+        self.require_modules()?;
+        let has_veth = self.require_veth(prepared.place.as_ref())?;
         let Prepared { slot, left, attachment, wires, mut place } = prepared;
         let port = left.as_ref().map_or(0, |state| state.listener_port);
         let (listener, address, captured) = if let Some(place) = &mut place {
@@ -128,6 +132,7 @@ impl Enforcer {
         .with_search(&sandbox.searches)
         .with_hard_blocks(self.hard_blocks)
         .with_help(self.help.clone())
+        .with_lacks(self.lacks(has_veth))
         .with_journal(journal);
         let adopted = left.filter(|left| left.generation != 0);
         if let Some(left) = &adopted {
@@ -179,16 +184,35 @@ impl Enforcer {
         Ok(enforced)
     }
 
-    /// That the second layer sees whatever leaves the pod, where the configuration wants that.
-    fn require_veth(&self, place: Option<&Place>) -> Result<(), EnforceError> {
+    /// Whether the second layer sees whatever leaves the pod; an error where the configuration wants that and it does not.
+    fn require_veth(&self, place: Option<&Place>) -> Result<bool, EnforceError> {
         match place.map(|place| place.host_side.require_veth()) {
             Some(Err(error)) if self.requires_veth => Err(error.into()),
             Some(Err(error)) => {
                 tracing::warn!(%error, "a pod has a way out that the second layer does not guard");
-                Ok(())
+                Ok(false)
             }
-            Some(Ok(_)) | None => Ok(()),
+            Some(Ok(_)) => Ok(true),
+            None => Ok(false),
         }
+    }
+
+    /// That the hooks of security modules are in force, where the configuration wants that.
+    fn require_modules(&self) -> Result<(), EnforceError> {
+        match &self.guard.modules {
+            Err(error) if self.requires_modules => Err(EnforceError::NoModules(chain(error))),
+            Err(_) | Ok(_) => Ok(()),
+        }
+    }
+
+    /// What a pod has not that one of another node may have.
+    fn lacks(&self, has_veth: bool) -> Vec<Lack> {
+        let found = [
+            (Lack::Lsm, self.guard.has_modules()),
+            (Lack::Processes, self.guard.has_processes()),
+            (Lack::Veth, has_veth),
+        ];
+        found.into_iter().filter(|(_, has)| !has).map(|(lack, _)| lack).collect()
     }
 
     /// Takes away what failed attempts left of a pod that has ended.

@@ -95,6 +95,8 @@ pub(super) enum EnforceError {
     Uplink(#[from] UplinkError),
     #[error("opening the pod's DNS listener")]
     Listener(#[from] ListenerError),
+    #[error("`require.lsm` wants the hooks of security modules, which are not in force: {0}")]
+    NoModules(String),
     #[error("capturing the pod's DNS")]
     Nftables(#[from] NftablesError),
     #[error("{action}")]

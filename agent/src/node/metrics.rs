@@ -106,6 +106,8 @@ pub(super) struct NodeMetrics {
     /// How often the API server broke off.
     pub(super) api_breaks: Arc<AtomicU64>,
     pub(super) repairs: Arc<Repairs>,
+    /// What the kernel has, of what not every kernel has.
+    pub(super) features: [(&'static str, bool); 3],
     /// Pods that can be enforced at one time.
     pub(super) slots: usize,
     /// Addresses that one pod may be allowed at one time.
@@ -116,6 +118,12 @@ impl Source for NodeMetrics {
     fn tell(&self, page: &mut Page<'_>) -> fmt::Result {
         let version = env!("CARGO_PKG_VERSION");
         page.gauges("build_info", "The agent's version.", [([("version", version)], 1.0)])?;
+        page.gauges(
+            "kernel_feature",
+            "Whether the node's kernel has it (1) or not (0).",
+            self.features
+                .map(|(feature, has)| ([("feature", feature)], if has { 1.0 } else { 0.0 })),
+        )?;
         self.pods(page)?;
         self.verdicts(page)?;
         self.questions(page)?;

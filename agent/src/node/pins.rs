@@ -1,4 +1,5 @@
-//! What outlives the agent on bpffs: `<layout>/tables/*` for all pods, `<layout>/pods/<sandbox>/*` for each.
+//! What outlives the agent on bpffs: `<layout>/tables/*` and `<layout>/hooks/*` for all
+//! pods, `<layout>/pods/<sandbox>/*` for each.
 //!
 //! The layout is a digest of the tables' shapes. An agent takes over what has its own layout. What has
 //! another belongs to an older or newer agent: it goes on enforcing until this one's own hooks are in
@@ -33,7 +34,7 @@ impl Pins {
             return Err(NodeError::NoBpffs(root.to_owned()));
         }
         let pins = Self { root: root.to_owned(), layout: root.join(layout()) };
-        for folder in [pins.tables(), pins.pods()] {
+        for folder in [pins.tables(), pins.hooks(), pins.pods()] {
             fs::create_dir_all(&folder).map_err(NodeError::path("making the folder", &folder))?;
         }
         Ok(pins)
@@ -42,6 +43,11 @@ impl Pins {
     /// Where the tables of all pods are.
     pub(super) fn tables(&self) -> PathBuf {
         self.layout.join("tables")
+    }
+
+    /// Where the links are that see the whole machine.
+    pub(super) fn hooks(&self) -> PathBuf {
+        self.layout.join("hooks")
     }
 
     fn pods(&self) -> PathBuf {
@@ -95,6 +101,7 @@ impl Pins {
 fn remove_if_empty(layout: &Path) {
     let pods = layout.join("pods");
     if sandboxes(&pods).is_empty() {
+        remove_folder(&layout.join("hooks"));
         remove_folder(&layout.join("tables"));
         remove_folder(&pods);
         remove_folder(layout);

@@ -22,6 +22,10 @@ pub struct Account {
     pub protocol: Option<u8>,
     /// The port; 0 where there is none.
     pub port: u16,
+    /// What it was, where it was nothing that IP could carry.
+    pub past_ip: Option<String>,
+    /// What else is known of the process: bits of [`weir_ebpf::flow::known`].
+    pub known: u32,
     /// What became of it.
     pub outcome: Outcome,
     /// Why, when it was not allowed.

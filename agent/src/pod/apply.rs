@@ -63,6 +63,10 @@ impl EnforcedPod {
         });
         self.slot.revoke(revoked)?;
         self.slot.allow(kept)?;
+        let credwatch = &profile.processes().credwatch;
+        if credwatch.is_on() {
+            self.datapath.watch_paths(&self.slot, &credwatch.for_kernel())?;
+        }
         self.datapath
             .set_state(&self.slot, &self.pod_state(profile, generation, bank, state.proven))?;
         state.generation = generation;
@@ -97,16 +101,22 @@ impl EnforcedPod {
         let dot = if self.hard_blocks.dot { flags::BLOCK_DOT } else { 0 };
         let place = if self.listener.reach == Reach::Pod { flags::OWN_NETNS } else { 0 };
         let proven = if proven { flags::PROVEN } else { 0 };
+        let processes = profile.processes();
+        let leave = if processes.docker_in_docker { flags::MAY_LEAVE } else { 0 };
+        let watch = if processes.credwatch.is_on() { flags::WATCHES_FILES } else { 0 };
+        let block = if processes.credwatch.blocks() { flags::BLOCKS_FILES } else { 0 };
+        let processes_flags = leave | watch | block;
         let listener_v4 = address(self.listener.v4.into());
         PodState {
             generation,
-            flags: flags::READY | metadata | dot | audit | place | proven,
+            flags: flags::READY | metadata | dot | audit | place | proven | processes_flags,
             bank,
             listener_port: self.listener.port,
             padding: 0,
             listener_v4,
             listener_v6: self.listener.v6.map_or(listener_v4, |v6| address(v6.into())),
             refusing_rule: rules::number(generation, RuleIndex::DEFAULT_DENY),
+            families: processes.families.for_kernel(),
         }
     }
 }

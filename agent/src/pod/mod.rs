@@ -12,6 +12,7 @@ mod arrivals;
 pub mod containers;
 mod hosts;
 pub mod journal;
+mod reads;
 pub mod records;
 mod refused;
 mod report;
@@ -34,6 +35,7 @@ use weir_ebpf::{flow::Outcome, pod::REASONS};
 use crate::{
     config::HardBlocks,
     datapath::{Datapath, DatapathError, slot::Slot},
+    events::record::Lack,
     policy::Profile,
     resolver::search_list,
 };
@@ -107,6 +109,8 @@ pub struct EnforcedPod {
     hard_blocks: HardBlocks,
     /// What the operator says on the pod's page.
     help: Option<Arc<str>>,
+    /// What it has not, that others may have.
+    lacks: Vec<Lack>,
 }
 
 /// What became of a pod's connects and packets.
@@ -201,7 +205,14 @@ impl EnforcedPod {
             search: None,
             hard_blocks: HardBlocks { metadata: true, dot: true },
             help: None,
+            lacks: Vec::new(),
         }
+    }
+
+    /// Has its records say what it lacks.
+    #[must_use]
+    pub fn with_lacks(self, lacks: Vec<Lack>) -> Self {
+        Self { lacks, ..self }
     }
 
     /// Lets the pod's barrier be told that the pod is enforced, once it is.

@@ -12,7 +12,7 @@ use std::{
 
 use weir_ebpf::{
     address::Endpoint,
-    flow::{Client, Event, Flow, FlowKey, Outcome},
+    flow::{Client, Event, Flow, FlowKey, Outcome, known},
     process::{COMM_BYTES, ProcessKey},
     reason::Reason,
 };
@@ -31,12 +31,12 @@ use crate::{
     events::{
         queue::Share,
         record::{
-            Attribution, Destination, Kind, PodInfo, PolicyInfo, ProcessInfo, Record, RecordReason,
-            RecordVerdict, Scope, protocol_name,
+            Attribution, Destination, Kind, Lack, PodInfo, PolicyInfo, ProcessInfo, Record,
+            RecordReason, RecordVerdict, Scope, protocol_name,
         },
         sink::Sink,
     },
-    policy::{Mode, Provenance, RuleIndex},
+    policy::{Mode, Provenance, RuleIndex, family_name},
     resolver::Refusal,
     system::clock::wall_clock,
 };
@@ -91,7 +91,7 @@ impl Recorder {
         *lock(&self.scope) = scope;
     }
 
-    fn write(&self, record: Record) {
+    pub(super) fn write(&self, record: Record) {
         self.write_until(record, None);
     }
 
@@ -191,7 +191,7 @@ impl Recorder {
         record.destination = Some(destination);
         record.count = 1;
         let kept = KeptName::new(refusal, &sight);
-        self.name_process(&mut record, sight.process);
+        self.name_process(&mut record, sight.process, refusal.client.known);
         self.write(record);
         Some(kept)
     }
@@ -212,16 +212,19 @@ impl Recorder {
         Record::new(kind, at, self.node.clone(), policy)
     }
 
-    fn name_process(&self, record: &mut Record, process: Identity) {
+    pub(super) fn name_process(&self, record: &mut Record, process: Identity, known: u32) {
         if process.pid == 0 {
             return;
         }
-        record.attribution = Attribution::Cgroup;
+        let by_lsm = known & known::BY_LSM != 0;
+        record.attribution = if by_lsm { Attribution::Lsm } else { Attribution::Cgroup };
+        record.after_credential_read = known & known::AFTER_CREDENTIAL_READ != 0;
         record.container = self.container_of(&process);
         record.process = Some(ProcessInfo {
             comm: process.comm,
             binary: process.binary,
             pid: process.pid,
+            arguments: process.arguments.map(|digest| format!("fnv1a:{digest:016x}")),
             ancestry: process.ancestry,
         });
     }
@@ -240,7 +243,11 @@ impl EnforcedPod {
         let profile = self.current_profile();
         let rule = RuleIndex::DEFAULT_DENY;
         let mut record = self.recorder.record(kind, SystemTime::now(), profile.provenance(), rule);
-        record.attribution = Attribution::Cgroup;
+        let has_modules = !self.lacks.contains(&Lack::Lsm);
+        record.attribution = if has_modules { Attribution::Lsm } else { Attribution::Cgroup };
+        if kind == Kind::Attach {
+            record.lacks.clone_from(&self.lacks);
+        }
         record.count = 1;
         self.recorder.write_until(record, Some(Instant::now() + PATIENCE));
     }
@@ -261,6 +268,9 @@ impl EnforcedPod {
             // A flow that was moved out of the table and came back.
             return;
         }
+        if reason == Reason::CredentialRead {
+            return self.tell_of_read(event, outcome);
+        }
         let profile = self.current_profile();
         let refined = self.refine(&event.flow.peer, reason);
         let rule = RuleIndex::DEFAULT_DENY;
@@ -272,9 +282,13 @@ impl EnforcedPod {
         );
         record.verdict = Some(outcome.into());
         record.reason = Some(RecordReason(refined));
-        record.destination = Some(self.destination(&event.flow.peer));
+        record.destination = Some(match past_ip(reason, &event.flow.peer) {
+            Some(proto) => destination(Vec::new(), None, 0, proto),
+            None => self.destination(&event.flow.peer),
+        });
         record.count = 1;
-        self.recorder.name_process(&mut record, self.identify(event.process, event.comm));
+        let process = self.identify(event.process, event.comm);
+        self.recorder.name_process(&mut record, process, event.known);
         self.recorder.violations.fetch_add(1, Ordering::Relaxed);
         self.recorder.write(record);
     }
@@ -327,6 +341,11 @@ impl EnforcedPod {
 
     pub(super) fn account(&self, key: &FlowKey, flow: &Flow) -> Option<Account> {
         let outcome = Outcome::from_code(key.outcome)?;
+        if key.reason == Reason::CredentialRead as u8 {
+            // Each was told of once, and leads nowhere.
+            return None;
+        }
+        let past_ip = Reason::from_code(key.reason).and_then(|reason| past_ip(reason, &key.peer));
         let reason = Reason::from_code(key.reason).map(|reason| self.refine(&key.peer, reason));
         let known = lock(&self.state).history.find(flow.rule);
         let (provenance, rule) = known.unwrap_or_else(|| {
@@ -336,9 +355,11 @@ impl EnforcedPod {
         Some(Account {
             process: self.identify(flow.process, flow.comm),
             hosts: lock(&self.hosts).names(address).to_vec(),
-            ip: Some(address),
+            ip: past_ip.is_none().then_some(address),
             protocol: Some(key.peer.protocol),
-            port: key.peer.port,
+            port: if past_ip.is_none() { key.peer.port } else { 0 },
+            past_ip,
+            known: flow.known,
             outcome,
             reason,
             provenance,
@@ -391,7 +412,8 @@ impl Recorder {
         let mut record = self.record(Kind::Flow, account.last, &account.provenance, account.rule);
         record.verdict = Some(account.outcome.into());
         record.reason = account.reason.map(RecordReason);
-        let proto = account.protocol.map_or_else(|| "dns".to_owned(), protocol_name);
+        let named = || account.protocol.map_or_else(|| "dns".to_owned(), protocol_name);
+        let proto = account.past_ip.clone().unwrap_or_else(named);
         record.destination =
             Some(destination(account.hosts.clone(), account.ip, account.port, proto));
         record.count = account.count;
@@ -399,8 +421,20 @@ impl Recorder {
         record.bytes_down = account.bytes_down;
         let duration = account.last.duration_since(account.first).unwrap_or_default();
         record.duration_ms = Some(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-        self.name_process(&mut record, account.process.clone());
+        self.name_process(&mut record, account.process.clone(), account.known);
         record
+    }
+}
+
+/// What a refusal was of, where it was nothing that IP could carry: what the kernel wrote in the place of an address
+/// says it.
+fn past_ip(reason: Reason, what: &Endpoint) -> Option<String> {
+    match reason {
+        // The second layer's are of a frame.
+        Reason::RawSocket if what.protocol == 0 && what.port != 0 => Some(family_name(what.port)),
+        Reason::BpfDenied => Some("bpf".to_owned()),
+        Reason::CgroupLeft => Some("cgroup".to_owned()),
+        _ => None,
     }
 }
 

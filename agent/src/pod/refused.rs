@@ -51,6 +51,8 @@ struct Counted {
     process: Identity,
     provenance: Arc<Provenance>,
     rule: RuleIndex,
+    /// Bits of [`weir_ebpf::flow::known`].
+    known: u32,
 }
 
 /// What a question for a refused name is.
@@ -156,6 +158,7 @@ impl RefusedNames {
                     process: process.clone(),
                     provenance: Arc::clone(refusal.profile.provenance()),
                     rule,
+                    known: refusal.client.known,
                 });
                 Sight::First(Box::new(FirstSight { at: now, process, rule }))
             }
@@ -178,6 +181,7 @@ impl RefusedNames {
             process: kept.process.clone(),
             provenance: Arc::clone(current.provenance()),
             rule,
+            known: 0,
         };
         self.count(kept.audited, reason);
         let mut names = lock(&self.names);
@@ -215,6 +219,8 @@ impl RefusedNames {
                 ip: None,
                 protocol: None,
                 port: 0,
+                past_ip: None,
+                known: seen.known,
                 outcome: if key.audited { Outcome::Audited } else { Outcome::Blocked },
                 reason: Some(key.reason),
                 provenance: Arc::clone(&seen.provenance),

@@ -204,7 +204,12 @@ const fn is_for_a_rule(reason: Reason) -> bool {
         | Reason::DnsBypass
         | Reason::Dot => true,
         // A rule is there already, or none has a say.
-        Reason::Expired | Reason::RawSocket | Reason::Unparsable | Reason::BpfDenied => false,
+        Reason::Expired
+        | Reason::RawSocket
+        | Reason::Unparsable
+        | Reason::BpfDenied
+        | Reason::CredentialRead
+        | Reason::CgroupLeft => false,
     }
 }
 

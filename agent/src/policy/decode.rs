@@ -2,14 +2,11 @@
 //!
 //! Meaning is not judged here but in `resolve`; both report into one [`Problems`].
 
-use super::problem::{Problem, Problems};
-use super::raw::{RawDns, RawProfile, RawRule};
+use super::problem::Problems;
+use super::raw::{RawCredwatch, RawDns, RawProfile, RawRule};
 use crate::yaml::{Field, Node, Value, boolean, fields, list, shown, text, texts};
 
 mod select;
-
-/// Keys of the published schema that nothing acts on yet.
-const UNSUPPORTED: [&str; 1] = ["credwatch"];
 
 /// Reads the document; whatever is wrong goes into `problems`, and the rest is still read.
 pub(super) fn profile<'a>(root: Node<'a>, problems: &mut Problems) -> RawProfile<'a> {
@@ -35,10 +32,20 @@ pub(super) fn profile<'a>(root: Node<'a>, problems: &mut Problems) -> RawProfile
     raw
 }
 
-fn decode_spec<'a>(mut node: Node<'a>, raw: &mut RawProfile<'a>, problems: &mut Problems) {
-    take_unsupported(&mut node, problems);
-    let keys = ["select", "include", "mode", "allow", "deny", "dns", "inbound"];
-    let Some([select, include, mode, allow, deny, dns, inbound]) =
+fn decode_spec<'a>(node: Node<'a>, raw: &mut RawProfile<'a>, problems: &mut Problems) {
+    let keys = [
+        "select",
+        "include",
+        "mode",
+        "allow",
+        "deny",
+        "dns",
+        "inbound",
+        "families",
+        "dockerInDocker",
+        "credwatch",
+    ];
+    let Some([select, include, mode, allow, deny, dns, inbound, families, docker, credwatch]) =
         fields(node, "`spec`", keys, 0, problems)
     else {
         return;
@@ -76,18 +83,23 @@ fn decode_spec<'a>(mut node: Node<'a>, raw: &mut RawProfile<'a>, problems: &mut 
     raw.inbound = inbound.map(|field| {
         texts(field.node, "`inbound`", "a list of `node` and network prefixes", problems)
     });
+    raw.families = families
+        .map(|field| texts(field.node, "`families`", "a list of socket families", problems))
+        .unwrap_or_default();
+    let docker = docker.and_then(|field| boolean(&field, "`spec`", problems));
+    raw.docker_in_docker = docker.is_some_and(|(docker, _)| docker);
+    raw.credwatch = credwatch.map(|field| (field.key.span, decode_credwatch(field.node, problems)));
 }
 
-/// Takes the keys out that a profile may have some day, so that they get a message of their own.
-fn take_unsupported(spec: &mut Node<'_>, problems: &mut Problems) {
-    let Value::Map(entries) = &mut spec.value else { return };
-    entries.retain(|(key, _)| {
-        let Some(field) = UNSUPPORTED.into_iter().find(|field| *field == key.text) else {
-            return true;
-        };
-        problems.push(key.span, Problem::UnsupportedField(field));
-        false
-    });
+fn decode_credwatch<'a>(node: Node<'a>, problems: &mut Problems) -> RawCredwatch<'a> {
+    let keys = ["paths", "block"];
+    let Some([paths, block]) = fields(node, "`credwatch`", keys, 1, problems) else {
+        return RawCredwatch::default();
+    };
+    let paths =
+        paths.map(|field| texts(field.node, "`credwatch.paths`", "a list of paths", problems));
+    let block = block.and_then(|field| boolean(&field, "`credwatch`", problems));
+    RawCredwatch { paths, block: block.is_some_and(|(block, _)| block) }
 }
 
 fn decode_rule<'a>(node: Node<'a>, number: usize, problems: &mut Problems) -> Option<RawRule<'a>> {

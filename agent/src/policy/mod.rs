@@ -7,12 +7,14 @@
 //! Invariant: a `Profile` never changes. Who wants another mode or another file gets another value.
 
 mod cidr;
+mod credwatch;
 mod decision;
 mod decode;
 mod document;
 mod duration;
 mod error;
 mod explain;
+mod families;
 mod glob;
 mod hard_block;
 mod host;
@@ -33,12 +35,14 @@ mod target;
 mod tests;
 
 pub use cidr::CidrError;
+pub use credwatch::{CredentialWatch, PathError, WatchedPath};
 pub use decision::{Grant, Grants, NameDecision, RuleIndex, WildcardIndex};
 pub use document::{Document, Source};
 pub use duration::DurationError;
 pub(crate) use error::Chain;
 pub use error::PolicyError;
 pub use explain::{Cause, Explanation, explain};
+pub use families::{Families, family_name};
 pub use hard_block::HardBlock;
 pub use host::{HostName, MAX_LABEL_BYTES, MAX_NAME_BYTES, NameError};
 pub use networks::{AddressDecision, KernelNetwork, NetworkRule};
@@ -49,7 +53,7 @@ pub(crate) use profile::digest;
 pub use profile::{Counts, Profile, Provenance};
 pub(crate) use resolve::is_profile_name;
 pub use selector::{Fact, Level, Mismatch, Rank, Selector};
-pub use settings::{DnsSettings, Inbound, Mode};
+pub use settings::{DnsSettings, Inbound, Mode, Processes};
 pub(crate) use suggest::printable;
 pub use suggest::{
     Base, Heading, LeftOut, MergeError, Merged, Observation, ProjectPath, Seen,

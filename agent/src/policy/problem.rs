@@ -1,6 +1,7 @@
 //! Everything that can be wrong inside a profile file.
 
 use super::cidr::CidrError;
+use super::credwatch::PathError;
 use super::duration::DurationError;
 use super::limits;
 use super::pattern::PatternError;
@@ -23,9 +24,6 @@ pub enum Problem {
     /// No document, or an empty one.
     #[error("the file is empty; a profile begins with `apiVersion: weir.dev/v1`")]
     Empty,
-    /// A key of the schema that this version does not act on.
-    #[error("`{0}` belongs to the node agent and is not supported by this version")]
-    UnsupportedField(&'static str),
     /// Text that is no profile name.
     #[error(
         "`{0}` is not a profile name: use 1 to {max} of a-z, 0-9, `.`, `_`, `-` in parts separated by `/`, each part beginning and ending with a letter or digit",
@@ -112,6 +110,17 @@ pub enum Problem {
         text: String,
         /// Why.
         error: CidrError,
+    },
+    /// `credwatch` without paths.
+    #[error("`credwatch` names no path, so it watches nothing; remove it or fill `paths`")]
+    NoPaths,
+    /// A `credwatch.paths` entry that cannot be compared.
+    #[error("`{text}` is not a path that can be watched: {error}")]
+    Path {
+        /// As typed.
+        text: String,
+        /// Why.
+        error: PathError,
     },
     /// A duration that cannot be read or is out of bounds.
     #[error("{what}: `{text}` is not a duration that can be used here: {error}")]

@@ -12,7 +12,7 @@ use super::names::{Hit, NameTable};
 use super::networks::{AddressDecision, KernelNetwork, NetworkRule, Networks};
 use super::pattern::DomainPattern;
 use super::port::Port;
-use super::settings::{DnsSettings, Inbound, Mode};
+use super::settings::{DnsSettings, Inbound, Mode, Processes};
 
 /// One named policy, compiled.
 #[derive(Clone, Debug)]
@@ -22,6 +22,7 @@ pub struct Profile {
     digest: String,
     pub(super) dns: DnsSettings,
     pub(super) inbound: Vec<Inbound>,
+    pub(super) processes: Processes,
     rules: Arc<Rules>,
 }
 
@@ -125,7 +126,13 @@ impl Profile {
     ) -> Self {
         let ids = std::mem::take(&mut rules.ids);
         let provenance = Arc::new(Provenance { name, rules: ids, bundle: digest.as_str().into() });
-        Self { provenance, mode, digest, dns, inbound, rules: Arc::new(rules) }
+        let processes = Processes::default();
+        Self { provenance, mode, digest, dns, inbound, processes, rules: Arc::new(rules) }
+    }
+
+    /// The same profile with other words on what processes may do.
+    pub(super) fn with_processes(self, processes: Processes) -> Self {
+        Self { processes, ..self }
     }
 
     /// The profile `deny-all`: block mode, nothing allowed. Its digest is that of an empty file.
@@ -222,6 +229,12 @@ impl Profile {
     #[must_use]
     pub fn inbound(&self) -> &[Inbound] {
         &self.inbound
+    }
+
+    /// What the job's processes may do beside sending.
+    #[must_use]
+    pub fn processes(&self) -> &Processes {
+        &self.processes
     }
 
     /// The id of a rule; `deny` and `default-deny` for the two indices that are no allow rule.

@@ -18,6 +18,18 @@ pub(super) struct RawProfile<'a> {
     pub(super) dns: RawDns<'a>,
     /// `None` when the key is not there, which is not the same as an empty list.
     pub(super) inbound: Option<Vec<Text<'a>>>,
+    pub(super) families: Vec<Text<'a>>,
+    pub(super) docker_in_docker: bool,
+    /// With the place of the key.
+    pub(super) credwatch: Option<(Span, RawCredwatch<'a>)>,
+}
+
+/// `spec.credwatch`.
+#[derive(Debug, Default)]
+pub(super) struct RawCredwatch<'a> {
+    /// `None` when the key is not there, or has nothing in it that could be read.
+    pub(super) paths: Option<Vec<Text<'a>>>,
+    pub(super) block: bool,
 }
 
 /// `spec.select`.

@@ -12,6 +12,7 @@ use super::settings::{DnsSettings, Inbound, Mode};
 use super::{duration, limits};
 use crate::yaml::{Fault, Span, Text, nearest, shown};
 
+mod processes;
 mod rules;
 mod select;
 mod unique;
@@ -33,7 +34,9 @@ pub(super) fn profile(raw: &RawProfile<'_>, digest: String, problems: &mut Probl
     let rules = rules::compile(&raw.allow, &raw.deny, problems);
     let inbound = inbound.unwrap_or_else(|| vec![Inbound::Node]);
     let mode = mode.unwrap_or(Mode::Block);
+    let processes = processes::resolve(raw, problems);
     Profile::new(name.unwrap_or_default(), mode, digest, dns, inbound, rules)
+        .with_processes(processes)
 }
 
 /// Compiles who gets the profile.

@@ -6,6 +6,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::{credwatch::CredentialWatch, families::Families};
+
 /// What happens to what the profile does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -34,6 +36,17 @@ pub enum Inbound {
     Node,
     /// Hosts in this prefix.
     Network(IpNet),
+}
+
+/// What the job's processes may do beside sending.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Processes {
+    /// Families of sockets that may be made.
+    pub families: Families,
+    /// They may leave the pod's cgroup.
+    pub docker_in_docker: bool,
+    /// Credential files.
+    pub credwatch: CredentialWatch,
 }
 
 impl Default for DnsSettings {

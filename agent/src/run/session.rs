@@ -25,7 +25,7 @@ use super::{
     suggest, summary,
 };
 use crate::{
-    datapath::{Datapath, attach::Attachment, events::EventRing, slot::PodLimits},
+    datapath::{Datapath, attach::Attachment, events::EventRing, guard::Guard, slot::PodLimits},
     events::{
         record::{Kind, Scope},
         sink::Sink,
@@ -146,6 +146,8 @@ struct Session<'a> {
     signals: Signals,
     addresses: AddressChanges,
     attachment: Attachment,
+    /// Held for its links.
+    _guard: Guard,
     note: Note,
     sink: Arc<Sink>,
 }
@@ -170,6 +172,7 @@ impl Session<'_> {
             pins: bpffs::folder()?.join(format!("run-{id}")),
         };
         let (datapath, ring) = Datapath::load()?;
+        let guard = datapath.guard(None);
         let datapath = Arc::new(datapath);
         let limits = PodLimits::default();
         let slot = datapath.prepare_slot(limits)?;
@@ -213,6 +216,7 @@ impl Session<'_> {
             signals: Signals::new().map_err(RunError::system("watching signals"))?,
             addresses,
             attachment,
+            _guard: guard,
             note,
             sink: plan.sink,
         })

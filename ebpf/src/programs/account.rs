@@ -6,14 +6,18 @@ use aya_ebpf::{
 };
 use weir_ebpf::{
     address::Endpoint,
-    flow::{Event, Flow, FlowKey, Outcome},
+    flow::{Event, Flow, FlowKey, Outcome, known},
+    lineage::flags as lineage_flags,
     pod::{EVENTS_PER_WINDOW, PodCounters, REASONS, WINDOW_NS, has_share},
     reason::Reason,
     socket::{SocketTag, flags},
     verdict::Tables as _,
 };
 
-use crate::maps::{COUNTERS, CurrentPod, EVENTS, EVENTS_TAKEN, FLOWS};
+use crate::{
+    lineage,
+    maps::{COUNTERS, CurrentPod, EVENTS, EVENTS_TAKEN, FLOWS},
+};
 
 /// What is added to a flow.
 #[derive(Clone, Copy)]
@@ -102,6 +106,36 @@ pub(crate) fn refused(
     passes
 }
 
+/// Counts what is told of and not refused: reports its first sight.
+#[inline(always)]
+pub(crate) fn observed(
+    pod: &CurrentPod,
+    tag: &SocketTag,
+    what: Endpoint,
+    reason: Reason,
+    amount: Amount,
+) {
+    let key = key(tag, what, Outcome::Allowed, reason as u8);
+    if count(pod, &key, tag, pod.state.refusing_rule, amount) {
+        report(pod, tag, key);
+    }
+}
+
+/// What is known of the process behind a tag.
+#[inline(always)]
+pub(crate) fn known(tag: &SocketTag) -> u32 {
+    let by_lsm = if tag.flags & flags::BY_LSM == 0 { 0 } else { known::BY_LSM };
+    let has_read = match lineage::of(tag.process.tgid) {
+        // SAFETY: fields of a live map value.
+        Some(lineage) => unsafe {
+            (*lineage).process.start_ns == tag.process.start_ns
+                && (*lineage).flags & lineage_flags::CREDENTIAL_READ != 0
+        },
+        None => false,
+    };
+    if has_read { by_lsm | known::AFTER_CREDENTIAL_READ } else { by_lsm }
+}
+
 /// Moves what a socket has counted into the flow table.
 #[inline(always)]
 pub(crate) fn flush(pod: &CurrentPod, tag: &mut SocketTag) {
@@ -165,7 +199,7 @@ fn count(pod: &CurrentPod, key: &FlowKey, tag: &SocketTag, rule: u32, amount: Am
         process: tag.process,
         comm: tag.comm,
         rule,
-        padding: 0,
+        known: known(tag),
     };
     if flows.insert(key, [flow], u64::from(BPF_NOEXIST)).is_ok() {
         // The agent makes room by this count, before there is none.
@@ -230,7 +264,15 @@ fn report(pod: &CurrentPod, tag: &SocketTag, flow: FlowKey) {
             return;
         }
     }
-    let event = Event { at_ns: now, process: tag.process, comm: tag.comm, flow, slot: pod.slot };
+    let event = Event {
+        at_ns: now,
+        process: tag.process,
+        comm: tag.comm,
+        flow,
+        slot: pod.slot,
+        known: known(tag),
+        padding: 0,
+    };
     match EVENTS.reserve(0) {
         Some(mut entry) => {
             entry.write(event);

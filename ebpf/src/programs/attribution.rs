@@ -2,21 +2,20 @@
 
 use core::ffi::c_void;
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::{
     bpf_get_current_comm, bpf_get_current_pid_tgid,
-    generated::{
-        bpf_get_current_ancestor_cgroup_id, bpf_get_current_task, bpf_probe_read_kernel,
-        bpf_probe_read_kernel_str,
-    },
+    generated::{bpf_get_current_ancestor_cgroup_id, bpf_get_current_task, bpf_probe_read_kernel},
 };
 use weir_ebpf::{
     process::{CGROUP_LEVELS, COMM_BYTES, KernelOffsets, Process, ProcessKey},
-    socket::SocketTag,
+    socket::{SocketTag, flags},
 };
 
 use crate::{
-    account,
-    maps::{BLANK_PROCESS, CGROUPS, CurrentPod, OFFSETS, PROCESSES},
+    account, lineage,
+    maps::{BLANK_PROCESS, CGROUPS, CurrentPod, PROCESSES, offsets},
+    paths::{self, Place},
 };
 
 /// The id of the running process, which is that of its thread group.
@@ -25,10 +24,29 @@ pub(crate) fn current_tgid() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
+/// How the container of the running process is learned.
+#[derive(Clone, Copy)]
+pub(crate) enum Container {
+    /// From the kernel, which tells the hooks of a cgroup.
+    Ask,
+    /// It is the cgroup with this id.
+    Known(u64),
+}
+
+/// The execution that a task is in.
+#[inline(always)]
+pub(crate) fn key(task: u64, leader: u64, offsets: &KernelOffsets) -> ProcessKey {
+    ProcessKey {
+        start_ns: read(leader, offsets.task_start_boottime),
+        tgid: read(task, offsets.task_tgid),
+        exec_id: read(task, offsets.task_self_exec_id),
+    }
+}
+
 /// Writes the running process into the tag, and remembers its binary and ancestry.
 #[inline(always)]
-pub(crate) fn sign(pod: &CurrentPod, tag: &mut SocketTag) {
-    let offsets = OFFSETS.load();
+pub(crate) fn sign(pod: &CurrentPod, tag: &mut SocketTag, container: Container) {
+    let offsets = offsets();
     let tgid = current_tgid();
     if offsets.usable == 0 {
         tag.process = ProcessKey { start_ns: 0, tgid, exec_id: 0 };
@@ -46,13 +64,21 @@ pub(crate) fn sign(pod: &CurrentPod, tag: &mut SocketTag) {
     if process != tag.process || tag.comm == [0; COMM_BYTES] {
         tag.process = process;
         tag.comm = read(leader, offsets.task_comm);
-        remember(pod, &process, task, leader, &offsets);
+        tag.flags &= !flags::BY_LSM;
+        remember(pod, &process, task, leader, offsets, container);
     }
 }
 
 /// Fills in the table of processes, once for each execution.
 #[inline(always)]
-fn remember(pod: &CurrentPod, key: &ProcessKey, task: u64, leader: u64, offsets: &KernelOffsets) {
+fn remember(
+    pod: &CurrentPod,
+    key: &ProcessKey,
+    task: u64,
+    leader: u64,
+    offsets: &KernelOffsets,
+    place: Container,
+) {
     let Some(processes) = PROCESSES.get(pod.slot) else { return };
     if processes.get_ptr(key).is_some() {
         return;
@@ -76,9 +102,14 @@ fn remember(pod: &CurrentPod, key: &ProcessKey, task: u64, leader: u64, offsets:
     // wait for `ready`.
     let process = unsafe { &mut *process.cast::<Process>() };
     process.comm = read(leader, offsets.task_comm);
-    ancestors(process, leader, offsets);
+    if !lineage::tell(process, key) {
+        ancestors(process, leader, offsets);
+    }
     executable(process, task, offsets);
-    process.container = container(pod);
+    process.container = match place {
+        Container::Ask => container(pod),
+        Container::Known(container) => container,
+    };
     process.ready = 1;
 }
 
@@ -118,8 +149,6 @@ fn ancestors(process: &mut Process, leader: u64, offsets: &KernelOffsets) {
     }
 }
 
-/// Walks from the executable's directory entry up to the root of the process, through mounts, as
-/// the kernel's `prepend_path` does (`fs/d_path.c`).
 #[inline(always)]
 fn executable(process: &mut Process, task: u64, offsets: &KernelOffsets) {
     let mm: u64 = read(task, offsets.task_mm);
@@ -127,43 +156,15 @@ fn executable(process: &mut Process, task: u64, offsets: &KernelOffsets) {
     if file == 0 {
         return;
     }
-    let mut vfsmount: u64 = read(file, offsets.file_path + offsets.path_mnt);
-    let mut dentry: u64 = read(file, offsets.file_path + offsets.path_dentry);
-    let fs: u64 = read(task, offsets.task_fs);
-    let root_vfsmount: u64 = read(fs, offsets.fs_root + offsets.path_mnt);
-    let root_dentry: u64 = read(fs, offsets.fs_root + offsets.path_dentry);
+    let (at, root) = (Place::of_file(file, offsets), Place::root_of(task, offsets));
+    (process.components, process.path_complete) =
+        paths::write(&mut process.path, at, root, offsets);
+}
 
-    for component in &mut process.path {
-        // Two mounts may end at the same directory; more than that is not followed.
-        for _ in 0..2 {
-            if dentry == root_dentry && vfsmount == root_vfsmount {
-                process.path_complete = 1;
-                return;
-            }
-            let mount_root: u64 = read(vfsmount, offsets.vfsmount_root);
-            if dentry == mount_root {
-                let mount = vfsmount.wrapping_sub(u64::from(offsets.mount_mnt));
-                let parent: u64 = read(mount, offsets.mount_parent);
-                if parent == mount || parent == 0 {
-                    process.path_complete = 1;
-                    return;
-                }
-                dentry = read(mount, offsets.mount_mountpoint);
-                vfsmount = parent.wrapping_add(u64::from(offsets.mount_mnt));
-            }
-        }
-        let name: u64 = read(dentry, offsets.dentry_name);
-        // SAFETY: the helper checks the source itself; the destination is a part of the map's value.
-        unsafe {
-            bpf_probe_read_kernel_str(
-                component.as_mut_ptr().cast(),
-                component.len() as u32,
-                name as *const c_void,
-            );
-        }
-        process.components += 1;
-        dentry = read(dentry, offsets.dentry_parent);
-    }
+/// An argument of a hook as a number: as a pointer the verifier lets nothing be computed with it.
+#[inline(always)]
+pub(crate) fn argument(ctx: &impl EbpfContext, index: u32) -> u64 {
+    read(ctx.as_ptr() as u64, index * size_of::<u64>() as u32)
 }
 
 /// Reads a value at an offset in a kernel structure; zero when the address cannot be read.
@@ -171,7 +172,7 @@ fn executable(process: &mut Process, task: u64, offsets: &KernelOffsets) {
 /// Without a branch: the helper zeroes what it cannot read, and each branch here would be one more path
 /// for the verifier through every read that follows (it took a second for each program).
 #[inline(always)]
-fn read<T: Default>(base: u64, offset: u32) -> T {
+pub(crate) fn read<T: Default>(base: u64, offset: u32) -> T {
     let mut value = T::default();
     let source = base.wrapping_add(u64::from(offset)) as *const c_void;
     // SAFETY: the destination is as long as what is asked for; the helper checks the source and fails

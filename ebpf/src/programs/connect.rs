@@ -16,7 +16,7 @@ use weir_ebpf::{
 
 use crate::{
     account::{self, Amount},
-    attribution,
+    attribution::{self, Container},
     maps::{CHOOSES_ERRNO, CurrentPod, TAGS},
 };
 
@@ -88,9 +88,9 @@ fn judge(ctx: *mut bpf_sock_addr, family: Family, call: Call) -> i32 {
         account::flush(&pod, tag);
         tag.generation = 0;
     }
-    attribution::sign(&pod, tag);
+    attribution::sign(&pod, tag, Container::Ask);
     if is_connect {
-        tag.flags &= flags::INBOUND;
+        tag.flags &= flags::INBOUND | flags::BY_LSM;
     }
     if is_connect && destination.address == SENTINEL && pod.state.flags & pod_flags::PROVEN != 0 {
         return answer_sentinel();

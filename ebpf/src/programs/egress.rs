@@ -151,7 +151,7 @@ fn remember_client(pod: &CurrentPod, tag: &SocketTag, packet: &Packet) {
         comm: tag.comm,
         at_ns: now_ns(),
         asked: tag.captured,
-        padding: 0,
+        known: account::known(tag),
     };
     if let Some(clients) = CLIENTS.get(pod.slot) {
         // Without room the query goes unanswered, which is closed.

@@ -4,7 +4,8 @@ use aya_ebpf::{macros::cgroup_sock, programs::SockContext};
 use weir_ebpf::socket::flags;
 
 use crate::{
-    account, attribution,
+    account,
+    attribution::{self, Container},
     maps::{CurrentPod, TAGS},
 };
 
@@ -18,7 +19,7 @@ pub(crate) fn weir_sock_create(ctx: SockContext) -> i32 {
     // SAFETY: the context of this hook is the socket.
     let Some(tag) = (unsafe { TAGS.of(ctx.sock, true) }) else { return REFUSE };
     // SAFETY: the kernel returned it for this run, and nobody else has the socket yet.
-    attribution::sign(&pod, unsafe { &mut *tag });
+    attribution::sign(&pod, unsafe { &mut *tag }, Container::Ask);
     PASS
 }
 

@@ -28,12 +28,17 @@ mod account;
 mod attribution;
 mod connect;
 mod egress;
+mod guard;
 mod headers;
 mod ingress;
 mod lifetime;
+mod lineage;
 mod maps;
+mod members;
 mod names;
+mod paths;
 mod peer;
+mod subject;
 mod tables;
 mod wire;
 

@@ -15,6 +15,7 @@ use aya_ebpf::{
 use weir_ebpf::{
     address::Endpoint,
     flow::{Client, Event, Flow, FlowKey, WireFlow, WireKey},
+    offsets::GuardOffsets,
     pod::{AllowEntry, EVENT_RING_BYTES, Network, NetworkKey, PodCounters, PodState, SLOTS, flags},
     process::{KernelOffsets, Process, ProcessKey},
     socket::SocketTag,
@@ -119,6 +120,83 @@ pub(crate) static OFFSETS: Global<KernelOffsets> = Global::new(KernelOffsets {
     mount_mountpoint: 0,
 });
 
+/// Offsets for the hooks that see the whole machine, set by the agent before loading.
+#[unsafe(no_mangle)]
+pub(crate) static GUARD_OFFSETS: Global<GuardOffsets> = Global::new(GuardOffsets {
+    task_pid: 0,
+    task_signal: 0,
+    task_thread_pid: 0,
+    signal_live: 0,
+    signal_pids: 0,
+    mm_arg_start: 0,
+    mm_arg_end: 0,
+    cgroup_self: 0,
+    cgroup_node: 0,
+    cgroup_root: 0,
+    css_parent: 0,
+    root_hierarchy: 0,
+    node_id: 0,
+    socket_sock: 0,
+    sock_family: 0,
+    program_type: 0,
+    file_mode: 0,
+    dentry_inode: 0,
+    inode_super: 0,
+    inode_number: 0,
+    inode_links: 0,
+    super_magic: 0,
+    super_device: 0,
+    proc_pid: 0,
+    proc_inode: 0,
+});
+
+/// Where the kernel keeps what the programs read.
+#[inline(always)]
+pub(crate) fn offsets() -> &'static KernelOffsets {
+    // SAFETY: transparent, and never written once the programs are loaded.
+    unsafe { &*as_set(&raw const OFFSETS).cast() }
+}
+
+/// Where it keeps what the hooks read that see the whole machine.
+#[inline(always)]
+pub(crate) fn guard_offsets() -> &'static GuardOffsets {
+    // SAFETY: as above.
+    unsafe { &*as_set(&raw const GUARD_OFFSETS).cast() }
+}
+
+/// The address of what the agent sets before loading: the compiler must not take it for what is written here. Read a
+/// field at a time, it takes no room on the stack, as a copy of the whole would.
+#[inline(always)]
+fn as_set<T>(address: *const T) -> *const T {
+    let mut hidden = address;
+    // SAFETY: it does nothing.
+    unsafe {
+        core::arch::asm!("{hidden} = {hidden}", hidden = inout(reg) hidden, options(pure, readonly, nostack));
+    }
+    hidden
+}
+
+/// The agent's own process: its acts prove that hooks are called at all. Set before loading; 0 is nobody.
+#[unsafe(no_mangle)]
+static PROVER: Global<u32> = Global::new(0);
+
+/// How often the agent's acts met a hook of a security module, any of them.
+#[btf_map]
+static FIRED: Array<u64, 1> = Array::new();
+
+/// Counts an act of the agent: a hook of a security module may be attached and never called (Linux 5.10 without `bpf` in
+/// its list of them).
+#[inline(always)]
+pub(crate) fn fired() {
+    let prover = PROVER.load();
+    if prover != 0
+        && crate::attribution::current_tgid() == prover
+        && let Some(fired) = FIRED.get_ptr_mut(0)
+    {
+        crate::account::add(fired, 1);
+    }
+}
+
 /// Not 0 where the kernel has `bpf_ktime_get_coarse_ns` (Linux 5.11); set by the agent before loading.
 #[unsafe(no_mangle)]
 pub(crate) static COARSE_CLOCK: Global<u32> = Global::new(0);
@@ -208,6 +286,17 @@ pub(crate) struct CurrentPod {
     pub(crate) state: &'static PodState,
     /// The clock, read at most once in a run: 0 until then.
     pub(crate) now_ns: Cell<u64>,
+    /// Which one; known when the program is compiled.
+    pub(crate) clock: Clock,
+}
+
+/// The clocks that a program may read.
+#[derive(Clone, Copy)]
+pub(crate) enum Clock {
+    /// That of the last tick, where the kernel gives it; of the hooks that see packets.
+    Coarse,
+    /// The precise one alone; of security modules, which have no other.
+    Precise,
 }
 
 impl CurrentPod {
@@ -223,14 +312,15 @@ impl CurrentPod {
                 return None;
             }
         }
-        Self::in_slot(slot)
+        Self::in_slot(slot, Clock::Coarse)
     }
 
     /// The pod of a slot; `None` means: refuse.
     #[inline(always)]
-    pub(crate) fn in_slot(slot: u32) -> Option<Self> {
+    pub(crate) fn in_slot(slot: u32, clock: Clock) -> Option<Self> {
         let state = PODS.get(slot)?;
-        (state.flags & flags::READY != 0).then_some(Self { slot, state, now_ns: Cell::new(0) })
+        let is_ready = state.flags & flags::READY != 0;
+        is_ready.then_some(Self { slot, state, now_ns: Cell::new(0), clock })
     }
 
     /// Whether the profile lets pass what it does not allow.

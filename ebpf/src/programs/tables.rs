@@ -7,7 +7,7 @@ use weir_ebpf::{
     verdict::Tables,
 };
 
-use crate::maps::{ALLOW, COARSE_CLOCK, CurrentPod, NETWORKS};
+use crate::maps::{ALLOW, COARSE_CLOCK, Clock, CurrentPod, NETWORKS};
 
 impl Tables for CurrentPod {
     #[inline(always)]
@@ -28,7 +28,10 @@ impl Tables for CurrentPod {
     #[inline(always)]
     fn now_ns(&self) -> u64 {
         if self.now_ns.get() == 0 {
-            self.now_ns.set(now_ns());
+            self.now_ns.set(match self.clock {
+                Clock::Coarse => now_ns(),
+                Clock::Precise => precise_ns(),
+            });
         }
         self.now_ns.get()
     }
@@ -43,7 +46,12 @@ pub(crate) fn now_ns() -> u64 {
         // never reached.
         unsafe { bpf_ktime_get_coarse_ns() }
     } else {
-        // SAFETY: the helper takes nothing.
-        unsafe { bpf_ktime_get_ns() }
+        precise_ns()
     }
+}
+
+#[inline(always)]
+fn precise_ns() -> u64 {
+    // SAFETY: the helper takes nothing.
+    unsafe { bpf_ktime_get_ns() }
 }

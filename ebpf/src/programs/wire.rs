@@ -22,7 +22,7 @@ use crate::{
     account::{self, Amount},
     egress::any_socket,
     headers::{self, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETHERNET_BYTES, Start},
-    maps::{self, CurrentPod, FLOWS, SOCKETS, TAGS, WIRE_FLOWS, WIRES},
+    maps::{self, Clock, CurrentPod, FLOWS, SOCKETS, TAGS, WIRE_FLOWS, WIRES},
     peer,
 };
 
@@ -142,7 +142,7 @@ fn pod_behind(skb: *mut __sk_buff) -> Option<CurrentPod> {
     if slot == 0 {
         return None;
     }
-    CurrentPod::in_slot(slot)
+    CurrentPod::in_slot(slot, Clock::Coarse)
 }
 
 /// What is known of a packet that no admitted socket vouches for; with the rule, when its flow is known.

@@ -4,7 +4,8 @@
 
 use proptest::prelude::*;
 
-use super::{Btf, BtfError, kernel_offsets};
+use super::{Btf, BtfError};
+use crate::datapath::offsets;
 
 struct Blob {
     types: Vec<u8>,
@@ -94,7 +95,7 @@ fn this_kernel_has_every_member() {
     let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else {
         panic!("this test needs a kernel with BTF");
     };
-    let offsets = kernel_offsets(&bytes).unwrap();
+    let offsets = offsets::read(&bytes).unwrap().all;
     assert_eq!(offsets.usable, 1);
     assert_ne!(offsets.task_comm, offsets.task_tgid);
 }

@@ -70,7 +70,7 @@ fn lines_that_are_no_records_are_counted_and_said() {
         "\"text\"",
         &with("/schema", json!(2)),
         "{\"schema\":3,\"what\":\"ever\"}",
-        &with("/kind", json!("credential_read")),
+        &with("/kind", json!("no_such_kind")),
         &with("/reason", json!("no_such_reason")),
         &with("/ts", json!("yesterday")),
         &with("/destination/ip", json!("example.com")),

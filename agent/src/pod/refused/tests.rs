@@ -11,7 +11,7 @@ fn client(tgid: u32) -> Client {
         comm: [0; 16],
         at_ns: 0,
         asked: weir_ebpf::address::Endpoint::default(),
-        padding: 0,
+        known: 0,
     }
 }
 

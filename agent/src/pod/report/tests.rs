@@ -20,6 +20,8 @@ fn asked(host: &str, pid: u32, comm: &str, second: u64) -> Account {
         ip: None,
         protocol: None,
         port: 0,
+        past_ip: None,
+        known: 0,
         outcome: Outcome::Blocked,
         reason: Some(Reason::DomainNotInAllowlist),
         provenance: Arc::clone(Profile::from_yaml("a.yaml", PROFILE).unwrap().provenance()),
@@ -39,6 +41,8 @@ fn connected(ip: &str, protocol: u8, port: u16, reason: Reason) -> Account {
         ip: Some(ip.parse().unwrap()),
         protocol: Some(protocol),
         port,
+        past_ip: None,
+        known: 0,
         reason: Some(reason),
         ..asked("", 7, "curl", 0)
     }

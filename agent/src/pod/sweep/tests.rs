@@ -53,6 +53,7 @@ fn the_account_is_bounded_and_known_flows_still_join() {
 fn the_oldest_processes_are_forgotten_first() {
     let blank = Process {
         container: 0,
+        arguments: 0,
         path: [[0; COMPONENT_BYTES]; PATH_COMPONENTS],
         ancestors: Default::default(),
         comm: Default::default(),

@@ -134,8 +134,6 @@ fn unknown_fields_name_the_nearest() {
     );
     check("deny: { cidrs: [] }", 5, 11, "unknown field `cidrs` in `deny`");
     check("<<: {}", 5, 3, "unknown field `<<` in `spec`");
-    let later = "belongs to the node agent and is not supported by this version";
-    check("credwatch: []", 5, 3, &format!("`credwatch` {later}"));
 }
 
 #[test]

@@ -27,6 +27,8 @@ fn account(host: Option<&str>, outcome: Outcome) -> Account {
         ip: Some([192, 0, 2, 7].into()),
         protocol: Some(protocol::TCP),
         port: 443,
+        past_ip: None,
+        known: 0,
         outcome,
         reason: (outcome != Outcome::Allowed).then_some(Reason::DirectIpNoDns),
         provenance: Arc::clone(PROFILE.provenance()),

@@ -1,0 +1,240 @@
+//! The programs that see the whole machine: tracepoints that keep the processes of pods, and hooks of security modules,
+//! which close what no cgroup hook can see. Not every kernel has them or calls them; what there is is found by trying.
+//!
+//! Invariant: a hook that was attached and is not called is taken away again, and counts as one that is not there.
+
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::UnixDatagram,
+    },
+    path::Path,
+};
+
+use aya::{
+    Btf, Ebpf,
+    programs::{Program, ProgramError},
+};
+
+use super::{attach::lock, error::DatapathError, object::Datapath, syscall};
+
+/// Programs at tracepoints, and where: together they know whose a process is.
+const TRACEPOINTS: [(&str, &str); 5] = [
+    ("weir_cgroup_rmdir", "cgroup_rmdir"),
+    ("weir_cgroup_mkdir", "cgroup_mkdir"),
+    ("weir_exit", "sched_process_exit"),
+    ("weir_exec", "sched_process_exec"),
+    ("weir_fork", "sched_process_fork"),
+];
+
+/// Programs at hooks of security modules, and where.
+const HOOKS: [(&str, &str); 9] = [
+    ("weir_socket_create", "socket_create"),
+    ("weir_socket_connect", "socket_connect"),
+    ("weir_socket_sendmsg", "socket_sendmsg"),
+    ("weir_bpf", "bpf"),
+    ("weir_bpf_prog", "bpf_prog"),
+    ("weir_inode_unlink", "inode_unlink"),
+    ("weir_inode_rename", "inode_rename"),
+    ("weir_inode_link", "inode_link"),
+    ("weir_file_open", "file_open"),
+];
+
+/// Where the kernel lists the security modules that it calls.
+pub const SECURITY_MODULES: &str = "/sys/kernel/security/lsm";
+
+/// Why a part is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// The kernel does not describe what the programs read.
+    #[error("the kernel's type information cannot be read: {0}")]
+    Types(String),
+    /// The kernel refused a program, or has no such hook.
+    #[error("the program {program} was refused: {reason}")]
+    Refused {
+        /// Its name.
+        program: &'static str,
+        /// What the kernel said.
+        reason: String,
+    },
+    /// The system refused something else.
+    #[error("{action}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+    /// All is attached, and nothing is called.
+    #[error(
+        "`bpf` is not among the security modules that this kernel calls ({listed}); start it with `lsm=…,bpf`"
+    )]
+    NotCalled {
+        /// Those that it calls.
+        listed: String,
+    },
+    /// It stands on another part that is not there.
+    #[error("processes are not followed")]
+    Unfounded,
+}
+
+/// The links of one part, in force for as long as they are held or pinned.
+#[derive(Debug)]
+pub struct Links(#[expect(dead_code, reason = "held for their drop, which detaches")] Vec<OwnedFd>);
+
+/// What this kernel has of them.
+#[derive(Debug)]
+pub struct Guard {
+    /// The process table.
+    pub processes: Result<Links, GuardError>,
+    /// The hooks of security modules.
+    pub modules: Result<Links, GuardError>,
+}
+
+impl Guard {
+    /// Whether processes are known from their first instruction to their end.
+    #[must_use]
+    pub const fn has_processes(&self) -> bool {
+        self.processes.is_ok()
+    }
+
+    /// Whether the hooks of security modules are in force.
+    #[must_use]
+    pub const fn has_modules(&self) -> bool {
+        self.modules.is_ok()
+    }
+}
+
+impl Datapath {
+    /// Attaches what this kernel has. With a folder on bpffs the links are pinned there, in the place of those of an
+    /// earlier agent, which go on until then.
+    #[must_use]
+    pub fn guard(&self, pins: Option<&Path>) -> Guard {
+        let types = match &self.guard_offsets {
+            Ok(_) => Btf::from_sys_fs().map_err(|error| GuardError::Types(error.to_string())),
+            Err(reason) => Err(GuardError::Types(reason.clone())),
+        };
+        let guard = match types {
+            Ok(types) => self.attach_guard(&types, pins),
+            Err(error) => Guard { processes: Err(error), modules: Err(GuardError::Unfounded) },
+        };
+        // The kernel's types take tens of megabytes to read.
+        crate::bundle::memory::give_back();
+        guard
+    }
+
+    fn attach_guard(&self, types: &Btf, pins: Option<&Path>) -> Guard {
+        let mut programs = lock(&self.programs);
+        let processes = links(&mut programs, &TRACEPOINTS, types, pins);
+        let modules = match &processes {
+            Ok(_) => links(&mut programs, &HOOKS, types, pins).and_then(|links| {
+                drop(programs);
+                self.prove(links, pins)
+            }),
+            Err(_) => Err(GuardError::Unfounded),
+        };
+        Guard { processes, modules }
+    }
+
+    /// Acts once, and looks whether a hook was called.
+    fn prove(&self, links: Links, pins: Option<&Path>) -> Result<Links, GuardError> {
+        let failed = |source| GuardError::System { action: "making a socket", source };
+        let before = self.fired();
+        let _socket = UnixDatagram::unbound().map_err(failed)?;
+        if self.fired() > before {
+            return Ok(links);
+        }
+        for (program, _) in pins.map(|_| HOOKS).into_iter().flatten() {
+            // What is left of them does nothing.
+            fs::remove_file(pins.unwrap_or(Path::new("")).join(program)).ok();
+        }
+        let listed = fs::read_to_string(SECURITY_MODULES);
+        let listed = listed.map_or_else(
+            |_error| "a list that cannot be read".to_owned(),
+            |text| text.trim().to_owned(),
+        );
+        Err(GuardError::NotCalled { listed })
+    }
+
+    /// How often this process met a hook of a security module.
+    fn fired(&self) -> u64 {
+        lock(&self.tables).fired.get(&0, 0).unwrap_or(0)
+    }
+}
+
+fn links<const N: usize>(
+    programs: &mut Ebpf,
+    wanted: &[(&'static str, &'static str); N],
+    types: &Btf,
+    pins: Option<&Path>,
+) -> Result<Links, GuardError> {
+    let mut links = Vec::with_capacity(N);
+    for (program, hook) in wanted {
+        let refused = |reason| GuardError::Refused { program, reason };
+        let loaded =
+            load(programs, program, hook, types).map_err(|error| refused(brief(&error)))?;
+        let link =
+            syscall::link_to_tracing(loaded.as_fd()).map_err(|error| refused(error.to_string()))?;
+        if let Some(folder) = pins {
+            put(&link, folder, program)
+                .map_err(|source| GuardError::System { action: "pinning a link", source })?;
+        }
+        links.push(link);
+    }
+    Ok(Links(links))
+}
+
+fn load(
+    programs: &mut Ebpf,
+    name: &'static str,
+    hook: &str,
+    types: &Btf,
+) -> Result<OwnedFd, DatapathError> {
+    let program = programs.program_mut(name).ok_or(DatapathError::Missing(name))?;
+    let refused = |source| DatapathError::Program { program: name, source: Box::new(source) };
+    let fd = match program {
+        Program::Lsm(program) => {
+            program.load(hook, types).map_err(refused)?;
+            program.fd().map_err(refused)?
+        }
+        Program::BtfTracePoint(program) => {
+            program.load(hook, types).map_err(refused)?;
+            program.fd().map_err(refused)?
+        }
+        _ => return Err(DatapathError::Missing(name)),
+    };
+    fd.as_fd().try_clone_to_owned().map_err(DatapathError::Ring)
+}
+
+/// What the kernel said, and of the verifier's log the end, where it says why.
+fn brief(error: &DatapathError) -> String {
+    let DatapathError::Program { source, .. } = error else { return error.to_string() };
+    let Some(ProgramError::LoadError { io_error, verifier_log }) = source.downcast_ref() else {
+        return source.to_string();
+    };
+    let log = verifier_log.to_string();
+    // Its statistics are behind that.
+    let said = |line: &&str| {
+        const STATISTICS: [&str; 4] =
+            ["processed ", "stack depth ", "subprog ", "verification time "];
+        !line.is_empty() && !STATISTICS.iter().any(|word| line.starts_with(word))
+    };
+    match log.lines().map(str::trim).rfind(said) {
+        Some(last) => format!("{io_error}: {last}"),
+        None => io_error.to_string(),
+    }
+}
+
+/// Pins a link in the place of the one that is there: the kernel cannot give these links another program, and for a
+/// moment both are in force.
+fn put(link: &OwnedFd, folder: &Path, name: &str) -> io::Result<()> {
+    let (place, beside) = (folder.join(name), folder.join(format!("{name}-next")));
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    syscall::pin(link.as_fd(), &beside)?;
+    fs::rename(&beside, &place)
+}

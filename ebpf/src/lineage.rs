@@ -1,0 +1,121 @@
+//! Which processes are a pod's, and whom they descend from: kept from their first instruction to their end, so that it
+//! is known of a process that lived two milliseconds, and of one whose parents are gone.
+//!
+//! A process belongs to the pod in whose cgroup it runs, or ran: what leaves the cgroup is still the pod's, and so is
+//! all that it starts.
+
+use crate::process::{ANCESTORS, Ancestor, COMM_BYTES, ProcessKey};
+
+/// Processes of all pods of a node that are kept.
+pub const PROCESSES: usize = 65_536;
+
+/// Bytes of a command line that are in its digest.
+pub const ARGUMENT_BYTES: usize = 256;
+
+/// A cgroup of a pod: the pod's own, one of its containers', or one below.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Member {
+    /// Id of the cgroup right below the pod's, which is its container's; 0 for the pod's own.
+    pub container: u64,
+    /// The pod.
+    pub slot: u32,
+    /// Always zero.
+    pub padding: u32,
+}
+
+const _: () = assert!(size_of::<Member>() == 16);
+
+impl Member {
+    /// What the cgroup `id`, made below this one, is.
+    #[inline(always)]
+    #[must_use]
+    pub const fn below(self, id: u64) -> Self {
+        Self { container: if self.container == 0 { id } else { self.container }, ..self }
+    }
+}
+
+/// A process of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Lineage {
+    /// Id of the pod's cgroup: a slot is given to another pod some day.
+    pub pod: u64,
+    /// As [`Member::container`].
+    pub container: u64,
+    /// Digest of the command line ([`digest`]); 0 before the first `execve`.
+    pub arguments: u64,
+    /// The process.
+    pub process: ProcessKey,
+    /// The pod.
+    pub slot: u32,
+    /// How many ancestors it has had in the pod.
+    pub depth: u32,
+    /// Bits of [`flags`].
+    pub flags: u32,
+    /// Always zero.
+    pub padding: u32,
+    /// The name of the thread group leader at its last `execve`.
+    pub comm: [u8; COMM_BYTES],
+    /// Its ancestors; the one at a depth is at its [`place`].
+    pub ancestors: [Ancestor; ANCESTORS],
+}
+
+const _: () = assert!(size_of::<Lineage>() == 72 + ANCESTORS * (COMM_BYTES + 4));
+const _: () = assert!(ANCESTORS.is_power_of_two());
+
+/// Bits of [`Lineage::flags`].
+pub mod flags {
+    /// It has read a credential file that its profile watches, or descends from one that has.
+    pub const CREDENTIAL_READ: u32 = 1;
+    /// It was seen for the first time as what it is: what it descends from was read from the kernel's own tree.
+    pub const FOUND: u32 = 1 << 1;
+}
+
+/// Where the ancestor at a depth is kept: the nearer one ahead of the one further away.
+#[inline(always)]
+#[must_use]
+pub const fn place(depth: u32) -> usize {
+    !(depth as usize) & (ANCESTORS - 1)
+}
+
+/// FNV-1a, 64 bits (Fowler, Noll and Vo; draft-eastlake-fnv).
+pub const DIGEST_START: u64 = 0xcbf2_9ce4_8422_2325;
+const DIGEST_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// Adds a byte to a digest.
+#[inline(always)]
+#[must_use]
+pub const fn digest(digest: u64, byte: u8) -> u64 {
+    (digest ^ byte as u64).wrapping_mul(DIGEST_PRIME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_the_first_cgroup_below_the_pods() {
+        let pod = Member { container: 0, slot: 7, padding: 0 };
+        let container = pod.below(11);
+        assert_eq!(container, Member { container: 11, ..pod });
+        assert_eq!(container.below(12), container);
+    }
+
+    #[test]
+    fn digests_are_those_of_the_algorithm() {
+        let of = |text: &str| text.bytes().fold(DIGEST_START, digest);
+        assert_eq!(of(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(of("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(of("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn a_new_ancestor_takes_the_place_of_the_one_furthest_away() {
+        let count = u32::try_from(ANCESTORS).unwrap();
+        assert_eq!(place(3), place(3 + count));
+        assert_ne!(place(3), place(2 + count));
+        assert_eq!(place(count - 1), 0);
+        assert_eq!(place(count - 2), 1);
+    }
+}

@@ -1,0 +1,7 @@
+//! Security module hooks: what no hook of a cgroup sees. They run for the whole machine, and are over after one lookup for
+//! whoever is not of an enforced pod.
+
+mod files;
+mod machinery;
+mod senders;
+mod sockets;

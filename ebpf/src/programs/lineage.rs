@@ -1,0 +1,221 @@
+//! `sched_process_fork`, `sched_process_exec`, `sched_process_exit`: the processes of pods from their first instruction to
+//! their end.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, HashMap},
+    helpers::generated::{bpf_get_current_task, bpf_probe_read_user},
+    macros::{btf_map, btf_tracepoint},
+    programs::BtfTracePointContext,
+};
+use weir_ebpf::{
+    lineage::{
+        ARGUMENT_BYTES, DIGEST_START, Lineage, Member, PROCESSES as PROCESS_COUNT, digest, flags,
+        place,
+    },
+    process::{ANCESTORS, Ancestor, Process, ProcessKey},
+};
+
+use crate::{
+    account,
+    attribution::{self, current_tgid, read},
+    maps::{CGROUPS, COUNTERS, guard_offsets, offsets},
+    members,
+};
+
+/// The processes of all pods, by their ids.
+#[btf_map]
+static LINEAGE: HashMap<u32, Lineage, PROCESS_COUNT, { BPF_F_NO_PREALLOC as usize }> =
+    HashMap::new();
+
+/// A zeroed process: the entry is inserted from here and filled in place, too large for the stack.
+#[btf_map]
+static BLANK_LINEAGE: Array<Lineage, 1> = Array::new();
+
+/// A process, if it is a pod's.
+#[inline(always)]
+pub(crate) fn of(tgid: u32) -> Option<*mut Lineage> {
+    LINEAGE.get_ptr_mut(tgid)
+}
+
+/// The running process, if it is a pod's; one that has run since before the hooks is written down now.
+#[inline(always)]
+pub(crate) fn of_current() -> Option<*mut Lineage> {
+    let tgid = current_tgid();
+    if let Some(known) = of(tgid) {
+        return Some(known);
+    }
+    let member = members::of_current()?;
+    // SAFETY: the helper takes nothing and returns the running task.
+    let task = unsafe { bpf_get_current_task() };
+    find(task, tgid, member, true)
+}
+
+#[btf_tracepoint(function = "sched_process_fork")]
+pub(crate) fn weir_fork(ctx: BtfTracePointContext) -> i32 {
+    let (offsets, more) = (offsets(), guard_offsets());
+    let child: u64 = ctx.arg(1);
+    let tgid: u32 = read(child, offsets.task_tgid);
+    let pid: u32 = read(child, more.task_pid);
+    if tgid != pid {
+        // A thread.
+        return 0;
+    }
+    let Some(parent) = of_current() else {
+        if of(tgid).is_some() {
+            // What had this id before ended unseen.
+            let _gone = LINEAGE.remove(tgid);
+        }
+        return 0;
+    };
+    // SAFETY: the kernel returned it for this run; what another CPU writes to it meanwhile is its flags.
+    let parent = unsafe { &*parent };
+    if LINEAGE.insert(tgid, parent, 0).is_err() {
+        lose(parent.slot);
+        return 0;
+    }
+    let Some(entry) = of(tgid) else { return 0 };
+    // SAFETY: as above; the child does not run yet.
+    let entry = unsafe { &mut *entry };
+    let task: u64 = ctx.arg(0);
+    let leader: u64 = read(task, offsets.task_group_leader);
+    entry.process = ProcessKey {
+        start_ns: read(child, offsets.task_start_boottime),
+        tgid,
+        exec_id: read(child, offsets.task_self_exec_id),
+    };
+    let ancestor = Ancestor { comm: read(leader, offsets.task_comm), tgid: parent.process.tgid };
+    // SAFETY: the place is inside the array, whatever the depth is.
+    unsafe { *(&raw mut entry.ancestors).cast::<Ancestor>().add(place(parent.depth)) = ancestor };
+    entry.depth = parent.depth.wrapping_add(1);
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exec")]
+pub(crate) fn weir_exec(ctx: BtfTracePointContext) -> i32 {
+    let offsets = offsets();
+    let task: u64 = ctx.arg(0);
+    let tgid = current_tgid();
+    let known = of(tgid).or_else(|| {
+        // Who brought it here is not the pod's.
+        members::of_current().and_then(|member| find(task, tgid, member, false))
+    });
+    let Some(entry) = known else { return 0 };
+    // SAFETY: the kernel returned it for this run; the only thread of the process is here.
+    let entry = unsafe { &mut *entry };
+    entry.process.exec_id = read(task, offsets.task_self_exec_id);
+    entry.comm = read(task, offsets.task_comm);
+    entry.arguments = arguments(task);
+    0
+}
+
+#[btf_tracepoint(function = "sched_process_exit")]
+pub(crate) fn weir_exit(ctx: BtfTracePointContext) -> i32 {
+    let (offsets, more) = (offsets(), guard_offsets());
+    let task: u64 = ctx.arg(0);
+    let tgid: u32 = read(task, offsets.task_tgid);
+    if of(tgid).is_none() {
+        return 0;
+    }
+    let signal: u64 = read(task, more.task_signal);
+    // Counted down before (`do_exit`): 0 with the last thread.
+    let live: u32 = read(signal, more.signal_live);
+    if live == 0 {
+        let _gone = LINEAGE.remove(tgid);
+    }
+    0
+}
+
+/// Writes down a process that was not forked by one that is known, with the ancestors that it has now, if it is asked
+/// for them.
+#[inline(always)]
+fn find(task: u64, tgid: u32, member: Member, with_ancestors: bool) -> Option<*mut Lineage> {
+    let offsets = offsets();
+    let blank = BLANK_LINEAGE.get(0)?;
+    if LINEAGE.insert(tgid, blank, 0).is_err() {
+        lose(member.slot);
+        return None;
+    }
+    let found = of(tgid)?;
+    // SAFETY: the kernel returned it for this run; of two threads that find their process at once both write the same.
+    let entry = unsafe { &mut *found };
+    let leader: u64 = read(task, offsets.task_group_leader);
+    entry.pod = CGROUPS.get(member.slot).copied().unwrap_or(0);
+    entry.container = member.container;
+    entry.slot = member.slot;
+    entry.process = attribution::key(task, leader, offsets);
+    entry.comm = read(leader, offsets.task_comm);
+    entry.flags = flags::FOUND;
+    if with_ancestors {
+        entry.depth = ANCESTORS as u32;
+        let mut task = leader;
+        for ancestor in &mut entry.ancestors {
+            let parent: u64 = read(task, offsets.task_real_parent);
+            let parent: u64 = read(parent, offsets.task_group_leader);
+            ancestor.comm = read(parent, offsets.task_comm);
+            ancestor.tgid = read(parent, offsets.task_tgid);
+            task = parent;
+        }
+    }
+    Some(found)
+}
+
+/// Gives a process that is remembered the ancestors that it really had; false where they are not known.
+#[inline(always)]
+pub(crate) fn tell(process: &mut Process, key: &ProcessKey) -> bool {
+    let Some(lineage) = of(key.tgid) else { return false };
+    // SAFETY: the kernel returned it for this run.
+    let lineage = unsafe { &*lineage };
+    if lineage.process.start_ns != key.start_ns {
+        return false;
+    }
+    process.arguments = lineage.arguments;
+    let mut depth = lineage.depth;
+    for ancestor in &mut process.ancestors {
+        depth = depth.wrapping_sub(1);
+        // SAFETY: the place is inside the array, whatever the depth is.
+        *ancestor = unsafe { *(&raw const lineage.ancestors).cast::<Ancestor>().add(place(depth)) };
+    }
+    let count = if lineage.depth < ANCESTORS as u32 { lineage.depth } else { ANCESTORS as u32 };
+    process.ancestor_count = count;
+    true
+}
+
+/// The digest of a command line, as the process itself has it (`/proc/PID/cmdline`), its first bytes.
+#[inline(always)]
+fn arguments(task: u64) -> u64 {
+    let mut bytes = [0_u8; ARGUMENT_BYTES];
+    let (offsets, more) = (offsets(), guard_offsets());
+    let mm: u64 = read(task, offsets.task_mm);
+    let start: u64 = read(mm, more.mm_arg_start);
+    let end: u64 = read(mm, more.mm_arg_end);
+    let mut length = end.wrapping_sub(start);
+    if length > ARGUMENT_BYTES as u64 {
+        length = ARGUMENT_BYTES as u64;
+    }
+    // SAFETY: the destination has room for all that is asked for; the helper checks the source.
+    let read = unsafe {
+        bpf_probe_read_user(bytes.as_mut_ptr().cast(), length as u32, start as *const c_void)
+    };
+    if read != 0 {
+        return 0;
+    }
+    let mut sum = DIGEST_START;
+    for (at, byte) in bytes.iter().enumerate() {
+        if at as u64 >= length {
+            break;
+        }
+        sum = digest(sum, *byte);
+    }
+    sum
+}
+
+#[inline(always)]
+fn lose(slot: u32) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(slot) {
+        // SAFETY: a field of a live map value.
+        account::add(unsafe { &raw mut (*counters).lost_processes }, 1);
+    }
+}

@@ -1,0 +1,79 @@
+//! `cgroup_mkdir`, `cgroup_rmdir`: which cgroups are a pod's. The agent enters the pod's own, the kernel those that are
+//! made below.
+
+use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::HashMap,
+    helpers::generated::bpf_get_current_cgroup_id,
+    macros::{btf_map, btf_tracepoint},
+    programs::BtfTracePointContext,
+};
+use weir_ebpf::lineage::Member;
+
+use crate::{attribution::read, maps::guard_offsets};
+
+/// Cgroups of all pods of a node.
+const CGROUPS: usize = 16_384;
+
+/// The cgroups of pods, by their ids.
+#[btf_map]
+static MEMBERS: HashMap<u64, Member, CGROUPS, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+
+/// The cgroup with this id, if it is a pod's.
+#[inline(always)]
+pub(crate) fn of(cgroup: u64) -> Option<Member> {
+    // SAFETY: entries are written whole when their cgroup is made, and never changed.
+    unsafe { MEMBERS.get(cgroup) }.copied()
+}
+
+/// The cgroup that the running process is in, if it is a pod's.
+#[inline(always)]
+pub(crate) fn of_current() -> Option<Member> {
+    // SAFETY: the helper takes nothing.
+    of(unsafe { bpf_get_current_cgroup_id() })
+}
+
+#[btf_tracepoint(function = "cgroup_mkdir")]
+pub(crate) fn weir_cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
+    let offsets = guard_offsets();
+    let cgroup: u64 = ctx.arg(0);
+    if !is_unified(cgroup) {
+        return 0;
+    }
+    let parent: u64 = read(cgroup, offsets.cgroup_self + offsets.css_parent);
+    let parent = parent.wrapping_sub(u64::from(offsets.cgroup_self));
+    if let Some(member) = of(id(parent)) {
+        let id = id(cgroup);
+        // Without room its processes are known by what they descend from.
+        let _full = MEMBERS.insert(id, member.below(id), 0);
+    }
+    0
+}
+
+#[btf_tracepoint(function = "cgroup_rmdir")]
+pub(crate) fn weir_cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
+    let cgroup: u64 = ctx.arg(0);
+    if is_unified(cgroup) {
+        let id = id(cgroup);
+        if MEMBERS.get_ptr(id).is_some() {
+            let _gone = MEMBERS.remove(id);
+        }
+    }
+    0
+}
+
+/// Whether a cgroup is of version 2: the hierarchies of version 1 count their ids for themselves.
+#[inline(always)]
+fn is_unified(cgroup: u64) -> bool {
+    let offsets = guard_offsets();
+    let root: u64 = read(cgroup, offsets.cgroup_root);
+    let hierarchy: i32 = read(root, offsets.root_hierarchy);
+    root != 0 && hierarchy == 0
+}
+
+#[inline(always)]
+fn id(cgroup: u64) -> u64 {
+    let offsets = guard_offsets();
+    let node: u64 = read(cgroup, offsets.cgroup_node);
+    read(node, offsets.node_id)
+}
