@@ -10,6 +10,7 @@ mod memory;
 mod node;
 mod packets;
 mod process;
+mod processes;
 mod resolver;
 mod row;
 mod throughput;
@@ -53,13 +54,14 @@ fn example(name: &str) -> Result<PathBuf> {
 type Group = (&'static str, fn(&Ground) -> Result<Vec<Row>>);
 
 /// The row groups, in the order of the table.
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     ("bundle", bundle::rows),
     ("packets", packets::rows),
     ("throughput", throughput::rows),
     ("connections", connections::rows),
     ("resolver", resolver::rows),
     ("memory", memory::rows),
+    ("processes", processes::rows),
     ("events", events::rows),
     ("node", node::rows),
 ];
