@@ -194,6 +194,24 @@ impl Agent {
         }
     }
 
+    /// The first record of one kind of a pod that is `wanted`, once there is one.
+    pub fn record_comes(
+        &self,
+        uid: &str,
+        kind: &str,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<Event> {
+        let deadline = Instant::now() + DEFAULT_LIMIT;
+        loop {
+            let records = self.records(uid, kind)?;
+            if let Some(found) = records.iter().find(|event| wanted(event)) {
+                return Ok(found.clone());
+            }
+            ensure!(Instant::now() < deadline, "none of these {kind} records: {records:?}");
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
     /// What `weir pods --json` tells on the node.
     pub fn pods(node: &Node) -> Result<serde_json::Value> {
         let mut command = node.command(weir::binary()?);

@@ -36,6 +36,7 @@ impl Jobs {
         let image = Image::busybox("job")
             .program(Program::StaticClient.path()?, "/bin/client")
             .program(Program::Flood.path()?, "/bin/flood")
+            .program(Program::Intruder.path()?, "/bin/intruder")
             .program("/usr/bin/curl", "/bin/curl");
         let barrier = Image::busybox("weir-initc")
             .program(programs::target_folder()?.join("weir-initc"), "/bin/weir-initc");

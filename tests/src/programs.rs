@@ -33,6 +33,8 @@ pub enum Program {
     Deluge,
     /// Sends frames from below IP, and counts them on the other side; statically linked.
     Frames,
+    /// Statically linked; what a job tries beside sending.
+    Intruder,
     /// Changes by bpf(2) what holds its pod in the kernel; statically linked.
     Tamper,
 }
@@ -72,6 +74,7 @@ impl Program {
             Self::Deluge => ("deluge", include_str!("../programs/deluge.c"), &["-static"]),
             Self::Tamper => ("tamper", include_str!("../programs/tamper.c"), &["-static"]),
             Self::Frames => ("frames", include_str!("../programs/frames.c"), &["-static"]),
+            Self::Intruder => ("intruder", include_str!("../programs/intruder.c"), &["-static"]),
         }
     }
 

@@ -33,6 +33,8 @@ pub enum Skip {
     NoKubernetes,
     /// No Debian mirror that this machine reaches gives this kernel.
     NoKernel,
+    /// A kernel between others, which the short matrix leaves out.
+    ShortMatrix,
     /// No package client of this machine gives Helm and kubectl for its processor.
     NoHelm,
     /// No Debian mirror that this machine reaches gives Prometheus.
@@ -55,6 +57,7 @@ impl Skip {
             Self::NoContainerd => "no Debian mirror gives this containerd",
             Self::NoDocker => "no Debian mirror gives Docker",
             Self::NoKubernetes => "no Debian mirror gives Kubernetes",
+            Self::ShortMatrix => "in the whole matrix alone (`cargo xtask test --all`)",
             Self::NoKernel => "no Debian mirror gives this kernel",
             Self::NoHelm => "no package client of this machine gives Helm",
             Self::NoPrometheus => "no Debian mirror gives Prometheus",

@@ -8,6 +8,7 @@ use weir_tests::agent::Agent;
 use weir_tests::jobs::{Jobs, LIMIT, connects, fetch, silent};
 use weir_tests::lab::addresses;
 use weir_tests::node::PodSpec;
+use weir_tests::skip::{self, Skip};
 use weir_tests::traces;
 use weir_tests::vm::{self, Series};
 
@@ -15,8 +16,14 @@ use weir_tests::vm::{self, Series};
 const FILES: &str = "files.example.com";
 const MIRROR: &str = "mirror.example.com";
 
+/// The kernels of every test run; the others are in the whole matrix.
+const SHORT: [Series; 3] = [Series::V5_10, Series::V6_1, Series::V7];
+
 /// Runs the case `case` of this program on a kernel, or is that run.
 fn on(series: Series, case: &str) -> Result<()> {
+    if !vm::starts(series, &SHORT) {
+        return skip::record(&format!("Linux {series}"), Skip::ShortMatrix);
+    }
     vm::acts_on(series, vm::Options::default(), case, acts)
 }
 

@@ -13,13 +13,14 @@ pub(crate) const KERNELS: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.x"];
 pub(crate) const LSM: [&str; 2] = ["off", "on"];
 
 /// The suites that another kernel tells nothing new of, or that cannot run there, and why.
-const ELSEWHERE: [(&str, &str); 18] = [
+const ELSEWHERE: [(&str, &str); 19] = [
     ("admission", "it reads documents"),
     ("api_server", "a whole control plane, of which nothing is the kernel's"),
     ("bad_kernels", "it starts machines itself"),
     ("chart", "it reads documents"),
     ("checkout", "it works on files, and its clients install packages for minutes"),
     ("demo", "it is acts of other suites, with pauses for people"),
+    ("guard", "it starts machines itself"),
     ("images", "it builds with cargo, and is about archives"),
     ("kernels", "it starts machines itself"),
     ("kubelet", "it starts machines itself"),

@@ -1,7 +1,7 @@
 //! The metrics that alerts and dashboard ask for.
 
 /// Every metric of the agent with the labels that it gives it; of a histogram, the name without what Prometheus adds.
-pub const METRICS: [(&str, &[&str]); 18] = [
+pub const METRICS: [(&str, &[&str]); 19] = [
     ("weir_attach_failures_total", &[]),
     ("weir_attach_seconds", &["le"]),
     ("weir_build_info", &["version"]),
@@ -12,6 +12,7 @@ pub const METRICS: [(&str, &[&str]); 18] = [
     ("weir_dns_questions_total", &["outcome"]),
     ("weir_dns_upstream_seconds", &["le"]),
     ("weir_events_lost_total", &["where"]),
+    ("weir_kernel_feature", &["feature"]),
     ("weir_kubernetes_watch_failures_total", &[]),
     ("weir_map_fill_ratio", &["map"]),
     ("weir_pods", &["phase"]),

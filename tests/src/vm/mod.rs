@@ -45,6 +45,14 @@ const BOOTS: u32 = 3;
 /// How many times as long as on this machine everything may take where it is emulated.
 const EMULATION: u32 = 6;
 
+/// Whether a suite that starts machines is to start one of `series`: those of `short` in every test run, the others in
+/// that of the whole matrix. In a guest it is what was started.
+#[must_use]
+pub fn starts(series: Series, short: &[Series]) -> bool {
+    let everywhere = std::env::var_os("WEIR_EVERY_KERNEL").is_some();
+    guest_folder().is_some() || everywhere || short.contains(&series)
+}
+
 /// In a guest: the folder that its host has prepared for it.
 #[must_use]
 pub fn guest_folder() -> Option<PathBuf> {

@@ -42,13 +42,15 @@ const ALONE: [&str; 4] = ["cleanup", "images", "neighbours", "races"];
 const SLOW_SUITES: [&str; 2] = ["api_server", "kubelet"];
 const SLOW_CASE_LIMIT: Duration = Duration::from_secs(1200);
 /// The suites that emulate one machine after another, which takes one processor.
-const MACHINES: [&str; 3] = ["bad_kernels", "kernels", "machines"];
+const MACHINES: [&str; 4] = ["bad_kernels", "guard", "kernels", "machines"];
 /// The one of the slow suites whose case [`PREPARATION`] does that.
 const PREPARING_SUITE: &str = "kubelet";
 /// Most time for all unit tests of one program.
 const UNIT_LIMIT: Duration = Duration::from_secs(600);
 /// Names the file to which a case appends what it skipped; the library of the suites knows it too.
 const SKIPS_FILE: &str = "WEIR_SKIPS_FILE";
+/// Tells suites that start machines to start those of the whole matrix; the library of the suites knows it too.
+const EVERY_KERNEL: &str = "WEIR_EVERY_KERNEL";
 
 /// Unit and property tests: libtest's own threads, counted by its closing line.
 pub(super) fn run_together(binary: &Binary, summary: &mut Summary) -> Result<()> {
@@ -144,14 +146,21 @@ struct Case {
 }
 
 /// End-to-end suites, each lane's one after another and all lanes at once.
-pub(super) fn run_lanes(lanes: &[Vec<Binary>], skips: &Path, summary: &mut Summary) -> Result<()> {
+pub(super) fn run_lanes(
+    lanes: &[Vec<Binary>],
+    skips: &Path,
+    everywhere: bool,
+    summary: &mut Summary,
+) -> Result<()> {
     let (sender, results) = mpsc::channel();
     std::thread::scope(|scope| {
         let threads: Vec<_> = lanes
             .iter()
             .map(|lane| {
                 let sender = sender.clone();
-                scope.spawn(move || lane.iter().try_for_each(|it| run_apart(it, skips, &sender)))
+                scope.spawn(move || {
+                    lane.iter().try_for_each(|it| run_apart(it, skips, everywhere, &sender))
+                })
             })
             .collect();
         drop(sender);
@@ -171,7 +180,12 @@ pub(super) fn run_lanes(lanes: &[Vec<Binary>], skips: &Path, summary: &mut Summa
 }
 
 /// One process for each case, so that one's namespaces and limits are nobody else's.
-fn run_apart(binary: &Binary, skips: &Path, results: &mpsc::Sender<Case>) -> Result<()> {
+fn run_apart(
+    binary: &Binary,
+    skips: &Path,
+    everywhere: bool,
+    results: &mpsc::Sender<Case>,
+) -> Result<()> {
     let mut list = program(binary);
     list.args(["--list", "--format", "terse"]);
     let names = String::from_utf8_lossy(&bounded(list, UNIT_LIMIT)?.stdout).into_owned();
@@ -179,6 +193,9 @@ fn run_apart(binary: &Binary, skips: &Path, results: &mpsc::Sender<Case>) -> Res
         let mut command = program(binary);
         command.args(["--exact", case, "--nocapture", "--test-threads", "1"]);
         command.env(SKIPS_FILE, skips);
+        if everywhere {
+            command.env(EVERY_KERNEL, "1");
+        }
         let started = Instant::now();
         let limit = if is_slow(binary) { SLOW_CASE_LIMIT } else { CASE_LIMIT };
         let output = bounded(command, limit)?;

@@ -58,7 +58,7 @@ pub(crate) fn run(only: Option<&str>, everywhere: bool) -> Result<bool> {
         place.context("a suite without a place")?.push(suite);
     }
     for lanes in &stages {
-        cases::run_lanes(lanes, &skips, &mut summary)?;
+        cases::run_lanes(lanes, &skips, everywhere, &mut summary)?;
     }
     if everywhere {
         for (kernel, lsm) in vm::KERNELS.into_iter().flat_map(|it| vm::LSM.map(|lsm| (it, lsm))) {

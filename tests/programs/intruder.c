@@ -1,0 +1,273 @@
+/* What a job tries beside sending. One act each run; prints "ok", a number, or the name of the error:
+ *
+ *   intruder socket FAMILY TYPE     makes a socket
+ *   intruder maps|programs|links    gets descriptors of all of the machine's by their ids: how many
+ *   intruder pin PATH               opens what is pinned
+ *   intruder load TYPE              loads a program of a type (a number) that does nothing
+ *   intruder devices CGROUP         loads a device filter, attaches it to a cgroup, asks for it, detaches it
+ *   intruder leave CGROUP           moves to a cgroup, then makes an inet socket: two words
+ *   intruder clone CGROUP           starts a child in a cgroup, which makes an inet socket: two words
+ *   intruder read HOW FILE          reads a file: open, map, ring (io_uring)
+ *   intruder reads COUNT FILE       opens and reads a file so many times
+ *   intruder family DEPTH           forks that deep, each parent ending first, and connects from the last
+ *   intruder threads                connects from a second thread
+ *   intruder swarm COUNT            starts so many children one after the other, each of which connects
+ *
+ * Exit code: 0 done, whatever came of it; 2 usage.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/io_uring.h>
+#include <linux/sched.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *result(long value) { return value < 0 ? strerrorname_np(errno) : "ok"; }
+
+static long bpf(int command, union bpf_attr *attr) {
+    return syscall(SYS_bpf, command, attr, sizeof *attr);
+}
+
+static int inet(void) { return socket(AF_INET, SOCK_STREAM, 0); }
+
+/* The sentinel's network: refused wherever weir is, and nobody answers where it is not. */
+static const char *connects(void) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(4433)};
+    inet_pton(AF_INET, "198.51.100.77", &to.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (fd < 0) return strerrorname_np(errno);
+    const char *said = result(connect(fd, (struct sockaddr *)&to, sizeof to));
+    close(fd);
+    return said;
+}
+
+static void descriptors(int next, int by_id) {
+    unsigned count = 0;
+    union bpf_attr attr = {0};
+    for (unsigned id = 0;;) {
+        memset(&attr, 0, sizeof attr);
+        attr.start_id = id;
+        if (bpf(next, &attr) < 0) {
+            if (errno == ENOENT) break;
+            puts(strerrorname_np(errno));
+            return;
+        }
+        id = attr.next_id;
+        memset(&attr, 0, sizeof attr);
+        attr.map_id = id;
+        long fd = bpf(by_id, &attr);
+        if (fd < 0) {
+            puts(strerrorname_np(errno));
+            return;
+        }
+        close((int)fd);
+        count++;
+    }
+    printf("%u\n", count);
+}
+
+static long load(unsigned type) {
+    /* r0 = 1; exit */
+    static const struct bpf_insn code[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1},
+        {.code = BPF_JMP | BPF_EXIT},
+    };
+    /* Before Linux 5.11 what is loaded counts as locked memory. */
+    struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
+    setrlimit(RLIMIT_MEMLOCK, &all);
+    union bpf_attr attr = {0};
+    attr.prog_type = type;
+    attr.insns = (uintptr_t)code;
+    attr.insn_cnt = 2;
+    attr.license = (uintptr_t) "GPL";
+    return bpf(BPF_PROG_LOAD, &attr);
+}
+
+static const char *devices(const char *cgroup) {
+    int folder = open(cgroup, O_RDONLY | O_DIRECTORY);
+    long program = load(BPF_PROG_TYPE_CGROUP_DEVICE);
+    if (folder < 0 || program < 0) return strerrorname_np(errno);
+    union bpf_attr attr = {0};
+    attr.target_fd = (unsigned)folder;
+    attr.attach_bpf_fd = (unsigned)program;
+    attr.attach_type = BPF_CGROUP_DEVICE;
+    attr.attach_flags = BPF_F_ALLOW_MULTI;
+    if (bpf(BPF_PROG_ATTACH, &attr) < 0) return strerrorname_np(errno);
+    unsigned ids[8];
+    memset(&attr, 0, sizeof attr);
+    attr.query.target_fd = (unsigned)folder;
+    attr.query.attach_type = BPF_CGROUP_DEVICE;
+    attr.query.prog_ids = (uintptr_t)ids;
+    attr.query.prog_cnt = 8;
+    if (bpf(BPF_PROG_QUERY, &attr) < 0 || attr.query.prog_cnt < 1) return "none";
+    unsigned id = ids[attr.query.prog_cnt - 1];
+    memset(&attr, 0, sizeof attr);
+    attr.prog_id = id;
+    if (bpf(BPF_PROG_GET_FD_BY_ID, &attr) < 0) return strerrorname_np(errno);
+    memset(&attr, 0, sizeof attr);
+    attr.target_fd = (unsigned)folder;
+    attr.attach_bpf_fd = (unsigned)program;
+    attr.attach_type = BPF_CGROUP_DEVICE;
+    return result(bpf(BPF_PROG_DETACH, &attr));
+}
+
+static void leave(const char *cgroup) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
+    int fd = open(path, O_WRONLY);
+    const char *moved = fd < 0 ? strerrorname_np(errno) : result(write(fd, "0", 1));
+    printf("%s ", moved);
+    puts(result(inet()));
+}
+
+static void clone_into(const char *cgroup) {
+    struct clone_args args = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD};
+    args.cgroup = (unsigned)open(cgroup, O_RDONLY | O_DIRECTORY);
+    fflush(stdout);
+    long child = syscall(SYS_clone3, &args, sizeof args);
+    if (child == 0) {
+        printf("ok %s\n", result(inet()));
+        fflush(stdout);
+        _exit(0);
+    }
+    if (child < 0) printf("%s -\n", strerrorname_np(errno));
+    else waitpid((pid_t)child, NULL, 0);
+}
+
+static long ring_open(const char *path) {
+    struct io_uring_params params = {0};
+    int ring = (int)syscall(SYS_io_uring_setup, 2, &params);
+    if (ring < 0) return -1;
+    size_t length = params.sq_off.array + params.sq_entries * sizeof(unsigned);
+    size_t answers = params.cq_off.cqes + params.cq_entries * sizeof(struct io_uring_cqe);
+    char *sq = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+    char *cq = mmap(NULL, answers, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_CQ_RING);
+    struct io_uring_sqe *sqe = mmap(NULL, 2 * sizeof *sqe, PROT_READ | PROT_WRITE, MAP_SHARED, ring,
+                                    IORING_OFF_SQES);
+    if (sq == MAP_FAILED || cq == MAP_FAILED || sqe == MAP_FAILED) return -1;
+    memset(sqe, 0, sizeof *sqe);
+    sqe->opcode = IORING_OP_OPENAT;
+    sqe->fd = AT_FDCWD;
+    sqe->addr = (uintptr_t)path;
+    sqe->open_flags = O_RDONLY;
+    /* By a thread of the kernel's that belongs to this process. */
+    sqe->flags = IOSQE_ASYNC;
+    *(unsigned *)(sq + params.sq_off.array) = 0;
+    __atomic_store_n((unsigned *)(sq + params.sq_off.tail), 1, __ATOMIC_RELEASE);
+    if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0) return -1;
+    struct io_uring_cqe *answer = (struct io_uring_cqe *)(cq + params.cq_off.cqes);
+    if (answer->res < 0) errno = -answer->res;
+    return answer->res < 0 ? -1 : answer->res;
+}
+
+static const char *read_file(const char *how, const char *path) {
+    char text[64];
+    long fd = strcmp(how, "ring") == 0 ? ring_open(path) : open(path, O_RDONLY);
+    if (fd < 0) return strerrorname_np(errno);
+    if (strcmp(how, "map") == 0) {
+        char *mapped = mmap(NULL, 16, PROT_READ, MAP_PRIVATE, (int)fd, 0);
+        if (mapped == MAP_FAILED) return strerrorname_np(errno);
+        volatile char first = *mapped;
+        (void)first;
+        return "ok";
+    }
+    return result(read((int)fd, text, sizeof text));
+}
+
+static void named(const char *name, int depth) {
+    char text[16];
+    snprintf(text, sizeof text, "%s%d", name, depth);
+    prctl(PR_SET_NAME, text);
+}
+
+/* Each process waits until its parent is gone: it has another one by then. */
+static void family(int depth) {
+    for (int at = 1; at <= depth; at++) {
+        int gone[2];
+        if (pipe(gone) < 0) return;
+        fflush(stdout);
+        pid_t child = fork();
+        if (child != 0) {
+            if (at == 1) {
+                /* The one that is waited for outlives them all: they hold its standard output. */
+                close(gone[0]);
+                close(gone[1]);
+                return;
+            }
+            _exit(0);
+        }
+        named("kin", at);
+        close(gone[1]);
+        char nothing;
+        if (at > 1) (void)!read(gone[0], &nothing, 1);
+        close(gone[0]);
+    }
+    puts(connects());
+}
+
+static void *connect_in_thread(void *unused) {
+    (void)unused;
+    named("worker", 1);
+    puts(connects());
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) return 2;
+    const char *act = argv[1], *what = argc > 2 ? argv[2] : "0", *last = argc > 3 ? argv[3] : "";
+    if (strcmp(act, "socket") == 0) puts(result(socket(atoi(what), atoi(last), 0)));
+    else if (strcmp(act, "maps") == 0) descriptors(BPF_MAP_GET_NEXT_ID, BPF_MAP_GET_FD_BY_ID);
+    else if (strcmp(act, "programs") == 0) descriptors(BPF_PROG_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID);
+    else if (strcmp(act, "links") == 0) descriptors(BPF_LINK_GET_NEXT_ID, BPF_LINK_GET_FD_BY_ID);
+    else if (strcmp(act, "pin") == 0) {
+        union bpf_attr attr = {0};
+        attr.pathname = (uintptr_t)what;
+        puts(result(bpf(BPF_OBJ_GET, &attr)));
+    } else if (strcmp(act, "load") == 0) puts(result(load((unsigned)atoi(what))));
+    else if (strcmp(act, "devices") == 0) puts(devices(what));
+    else if (strcmp(act, "leave") == 0) leave(what);
+    else if (strcmp(act, "clone") == 0) clone_into(what);
+    else if (strcmp(act, "read") == 0) puts(read_file(what, last));
+    else if (strcmp(act, "reads") == 0) {
+        const char *said = "ok";
+        for (int at = 0; at < atoi(what); at++) {
+            int fd = open(last, O_RDONLY);
+            char text[64];
+            said = fd < 0 ? strerrorname_np(errno) : result(read(fd, text, sizeof text));
+            if (fd >= 0) close(fd);
+        }
+        puts(said);
+    } else if (strcmp(act, "family") == 0) family(atoi(what));
+    else if (strcmp(act, "threads") == 0) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, connect_in_thread, NULL) == 0) pthread_join(thread, NULL);
+    } else if (strcmp(act, "swarm") == 0) {
+        for (int at = 0; at < atoi(what); at++) {
+            pid_t child = fork();
+            if (child == 0) {
+                named("bee", at);
+                connects();
+                _exit(0);
+            }
+            waitpid(child, NULL, 0);
+        }
+        puts("ok");
+    } else return 2;
+    return 0;
+}

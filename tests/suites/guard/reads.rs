@@ -1,0 +1,112 @@
+//! Reads of credential files.
+
+use anyhow::{Context, Result, ensure};
+use weir_tests::agent::Agent;
+use weir_tests::jobs::Jobs;
+use weir_tests::node::{Container, Pod, PodSpec};
+
+use super::{expect, shell};
+
+const NPMRC: &str = "/root/.npmrc";
+const AWS: &str = "/home/ci/.aws/credentials";
+
+pub(super) fn acts(jobs: &Jobs, agent: &Agent) -> Result<()> {
+    told(jobs, agent).context("told of")?;
+    others(jobs, agent).context("of other processes")?;
+    refused(jobs, agent).context("refused")
+}
+
+fn pod(jobs: &Jobs, name: &str, namespace: &str) -> Result<(Pod, Container)> {
+    let spec = PodSpec { namespace: namespace.to_owned(), privileged: true, ..PodSpec::new(name) };
+    let pod = jobs.pod(spec)?;
+    let job = pod.start(jobs.sleeper().privileged())?;
+    let script = format!(
+        "mkdir -p /root /home/ci/.aws /mnt/there /var/run/secrets/serviceaccount/..data1
+         echo secret > {NPMRC}; echo secret > {AWS}; echo other > /root/plain
+         echo secret > /var/run/secrets/serviceaccount/..data1/token
+         ln -s ..data1/token /var/run/secrets/serviceaccount/token"
+    );
+    shell(&job, &script)?;
+    Ok((pod, job))
+}
+
+/// Each way to read, under each name that a file may have.
+fn told(jobs: &Jobs, agent: &Agent) -> Result<()> {
+    let (pod, job) = pod(jobs, "watched", "watch")?;
+    let uid = &pod.spec().uid;
+    // What was written was not read, and other files are nobody's business.
+    shell(&job, "cat /root/plain > /dev/null; ls -l /root /home/ci/.aws > /dev/null")?;
+    let mut expected = 0;
+    let mut told = |script: &str, comm: &str, path: &str, watched: &str| -> Result<()> {
+        shell(&job, script)?;
+        expected += 1;
+        let records = agent.records_come(uid, "credential_read", expected)?;
+        ensure!(records.len() == expected, "{script}: {records:?}");
+        let last = records.last().context("no record")?;
+        ensure!(last.text("/credential/path") == path, "{script}: {last}");
+        ensure!(last.text("/credential/watched") == watched, "{script}: {last}");
+        ensure!(last.comm() == comm && last.verdict() == "allow", "{script}: {last}");
+        ensure!(last.text("/attribution") == "lsm", "{script}: {last}");
+        ensure!(last.text("/container") == "build", "{script}: {last}");
+        Ok(())
+    };
+    let any = "**/.aws/credentials";
+    told(&format!("cat {NPMRC}"), "cat", NPMRC, NPMRC)?;
+    told(&format!("cp {AWS} /tmp/copy"), "cp", AWS, any)?;
+    told(&format!("intruder read map {NPMRC}"), "intruder", NPMRC, NPMRC)?;
+    told(&format!("intruder read ring {AWS}"), "intruder", AWS, any)?;
+    told(&format!("ln -s {NPMRC} /tmp/link; cat /tmp/link"), "cat", NPMRC, NPMRC)?;
+    told(&format!("ln {NPMRC} /tmp/hard; cat /tmp/hard"), "cat", NPMRC, NPMRC)?;
+    let bind = format!("touch /mnt/file; mount --bind {AWS} /mnt/file; cat /mnt/file");
+    told(&bind, "cat", AWS, any)?;
+    told("mount --bind /home/ci/.aws /mnt/there; cat /mnt/there/credentials", "cat", AWS, any)?;
+    told(&format!("mv {NPMRC} /root/renamed; cat /root/renamed"), "cat", NPMRC, NPMRC)?;
+    let token = "/var/run/secrets/serviceaccount";
+    let real = format!("{token}/..data1/token");
+    told(&format!("cat {token}/token"), "cat", &real, "**/serviceaccount/*/token")?;
+    // A thousand reads of one process are one record.
+    told(&format!("intruder reads 1000 {AWS}"), "intruder", AWS, any)?;
+    // A file whose number another gets when it is gone is no credential any more.
+    shell(&job, "rm /root/renamed /tmp/hard /tmp/link; cat /root/plain")?;
+
+    // A violation of the same process tree, and one of another.
+    let step = format!("cat {AWS} > /dev/null; intruder swarm 1; :");
+    shell(&job, &format!("sh -c '{step}'; :"))?;
+    let after = agent.record_comes(uid, "violation", |event| event.comm() == "bee0")?;
+    ensure!(after.value("/after_credential_read") == Some(&true.into()), "{after}");
+    shell(&job, "intruder threads")?;
+    let other = agent.record_comes(uid, "violation", |event| event.comm() != "bee0")?;
+    ensure!(other.value("/after_credential_read").is_none(), "{other}");
+    pod.remove()
+}
+
+/// The environment and the memory of another process.
+fn others(jobs: &Jobs, agent: &Agent) -> Result<()> {
+    let (pod, job) = pod(jobs, "others", "watch")?;
+    let uid = &pod.spec().uid;
+    shell(&job, "cat /proc/self/environ > /dev/null; cat /proc/self/status > /dev/null")?;
+    shell(&job, "cat /proc/1/environ > /dev/null")?;
+    let read = agent.record_comes(uid, "credential_read", |_| true)?;
+    ensure!(read.text("/credential/path") == "/proc/1/environ", "{read}");
+    ensure!(read.text("/credential/watched") == "/proc/*/environ", "{read}");
+    shell(&job, "head -c 0 /proc/1/mem")?;
+    agent.record_comes(uid, "credential_read", |event| {
+        event.text("/credential/watched") == "/proc/*/mem"
+    })?;
+    let records = agent.records(uid, "credential_read")?;
+    ensure!(records.len() == 2, "{records:?}");
+    pod.remove()
+}
+
+/// A profile that blocks, and the same in audit mode.
+fn refused(jobs: &Jobs, agent: &Agent) -> Result<()> {
+    for (namespace, said, verdict) in [("vault", "EPERM", "block"), ("audit", "ok", "audit")] {
+        let (pod, job) = pod(jobs, namespace, namespace)?;
+        expect(&job, &["read", "open", NPMRC], said)?;
+        expect(&job, &["read", "open", "/root/plain"], "ok")?;
+        let read = agent.record_comes(&pod.spec().uid, "credential_read", |_| true)?;
+        ensure!(read.verdict() == verdict, "{read}");
+        pod.remove()?;
+    }
+    Ok(())
+}
