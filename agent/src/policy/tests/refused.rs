@@ -237,3 +237,32 @@ fn rules_that_allow_nothing() {
         "`private` speaks about answers for `domains`, and allow rule `a` has none",
     );
 }
+
+#[test]
+fn what_processes_may_do_is_strict_too() {
+    check(
+        "families: [pakcet]",
+        5,
+        14,
+        "`families`: unknown value `pakcet`, expected a family that leads past IP, as `packet` or `vsock`; did you mean `packet`?",
+    );
+    check(
+        "families: [xdp, xdp]",
+        5,
+        19,
+        "duplicate entry `xdp` in `families`; it was first given in line 5",
+    );
+    check("credwatch: {}", 5, 14, "missing field `paths` in `credwatch`");
+    check(
+        "credwatch: { paths: [] }",
+        5,
+        3,
+        "`credwatch` names no path, so it watches nothing; remove it or fill `paths`",
+    );
+    check(
+        "credwatch: { paths: [.npmrc] }",
+        5,
+        24,
+        "`.npmrc` is not a path that can be watched: begin it with `/`, or with `**/` for any folder",
+    );
+}
