@@ -131,24 +131,26 @@ impl Datapath {
         let modules = match &processes {
             Ok(_) => links(&mut programs, &HOOKS, types, pins).and_then(|links| {
                 drop(programs);
-                self.prove(links, pins)
+                self.prove(links)
             }),
             Err(_) => Err(GuardError::Unfounded),
         };
+        if let (Err(_), Some(folder)) = (&modules, pins) {
+            // Those that were pinned before one was refused, too: what counts as missing is not there in part.
+            for (program, _) in HOOKS {
+                fs::remove_file(folder.join(program)).ok();
+            }
+        }
         Guard { processes, modules }
     }
 
     /// Acts once, and looks whether a hook was called.
-    fn prove(&self, links: Links, pins: Option<&Path>) -> Result<Links, GuardError> {
+    fn prove(&self, links: Links) -> Result<Links, GuardError> {
         let failed = |source| GuardError::System { action: "making a socket", source };
         let before = self.fired();
         let _socket = UnixDatagram::unbound().map_err(failed)?;
         if self.fired() > before {
             return Ok(links);
-        }
-        for (program, _) in pins.map(|_| HOOKS).into_iter().flatten() {
-            // What is left of them does nothing.
-            fs::remove_file(pins.unwrap_or(Path::new("")).join(program)).ok();
         }
         let listed = fs::read_to_string(SECURITY_MODULES);
         let listed = listed.map_or_else(
