@@ -69,13 +69,14 @@ fn without_root_it_says_so_in_one_line() -> Result<()> {
     ensure!(output.status.code() == Some(2), "{:?}", output.status);
     let found = findings(&output)?;
     ensure!(field(&found, "privileges", "found")? == "not root");
-    for id in ["program_types", "map_types", "helpers", "enforcement"] {
+    for id in ["program_types", "map_types", "helpers", "enforcement", "processes", "lsm"] {
         ensure!(field(&found, id, "state")? == "missing");
         let found = field(&found, id, "found")?;
         ensure!(found.starts_with("not checked"), "{found}");
     }
     let errors = String::from_utf8(output.stderr)?;
     ensure!(errors.lines().count() == 1, "{errors}");
-    ensure!(errors.contains("enforcement trial; try `sudo weir doctor`"), "{errors}");
+    ensure!(errors.contains("enforcement trial, process table"), "{errors}");
+    ensure!(errors.contains("; try `sudo weir doctor`"), "{errors}");
     Ok(())
 }
