@@ -26,6 +26,6 @@ pub mod reason;
 pub mod socket;
 pub mod verdict;
 
-/// Raised when a shared type keeps its size and changes its meaning: what an agent with another number left
+/// Raised when a shared type keeps its size and changes its meaning, or a table its key: what an agent with another number left
 /// in the kernel is not taken over.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;

@@ -171,9 +171,8 @@ static int map(const char *name) {
 
 /* Our slot, as the egress hook was told (attach type 1). */
 static uint32_t own_slot(void) {
-    struct { uint64_t cgroup; uint32_t attach_type, padding; } key = {.cgroup = cgroup, .attach_type = 1};
     uint32_t slot = 0;
-    if (lookup(map("SLOT"), &key, &slot) < 0 && !error) error = errno;
+    if (lookup(map("SLOT"), &cgroup, &slot) < 0 && !error) error = errno;
     return slot;
 }
 
@@ -261,16 +260,10 @@ static void state(uint32_t slot) {
     note(result < 0 ? result : update(pods, &slot, value));
 }
 
-/* Every hook is told of the slot that nobody has. */
+/* The hooks are told of the slot that nobody has. */
 static void storage(void) {
-    struct { uint64_t cgroup; uint32_t attach_type, padding; } key = {.cgroup = cgroup};
-    int slots = map("SLOT");
-    for (key.attach_type = 0; key.attach_type < 64; key.attach_type++) {
-        uint32_t value = 0;
-        if (lookup(slots, &key, &value) < 0 || !value) continue;
-        value = 255;
-        note(update(slots, &key, &value));
-    }
+    uint32_t value = 255;
+    note(update(map("SLOT"), &cgroup, &value));
 }
 
 static void word_of(const char *name, uint32_t key, uint64_t value) {

@@ -47,7 +47,7 @@ const HOOKS: u64 = 12;
 /// One for each thing that the agent looks after.
 const ATTACKS: [Attack; 9] = [
     attack("detach", "hook", HOOKS),
-    attack("storage", "slot", HOOKS),
+    attack("storage", "slot", 1),
     attack("wire-detach", "wire", 1),
     attack("device", "device", 1),
     attack("state", "state", 1),

@@ -12,7 +12,6 @@ use std::{
 
 use aya::{
     Ebpf,
-    maps::cgroup_storage::CgroupStorageKey,
     programs::{Program, ProgramError},
 };
 use aya_obj::generated::bpf_attach_type;
@@ -180,14 +179,7 @@ impl Datapath {
         let mut tables = lock(&self.tables);
         tables.set_cgroup(slot, inode)?;
         members::enter(&mut tables.members, cgroup, slot)?;
-        for hook in &HOOKS {
-            // The kernel makes the storage when the program is attached, one for each attach type.
-            let key = CgroupStorageKey::new(inode, hook.attach_type as u32);
-            tables
-                .slots
-                .insert(key, slot, 0)
-                .map_err(DatapathError::map("telling a hook its slot"))?;
-        }
+        tables.slots.set(inode, slot)?;
         let (cgroup, pins) = (cgroup.to_owned(), pins.map(PinFolder::new));
         Ok(Attachment { cgroup, inode, slot, links, pins })
     }
@@ -197,20 +189,15 @@ impl Datapath {
     pub fn forget(&self, cgroup: &Path) {
         // Without a cgroup there is nobody left to be told anything.
         let Ok(metadata) = fs::metadata(cgroup) else { return };
-        let mut tables = lock(&self.tables);
-        for hook in &HOOKS {
-            let key = CgroupStorageKey::new(metadata.ino(), hook.attach_type as u32);
-            // A hook that was never attached there has nothing to forget.
-            tables.slots.insert(key, 0, 0).ok();
-        }
+        // Hooks that were never attached there have nothing to forget.
+        lock(&self.tables).slots.set(metadata.ino(), 0).ok();
     }
 
     /// The slot that the hooks of a cgroup serve, where an earlier agent attached them.
     #[must_use]
     pub fn slot_of(&self, cgroup: &Path) -> Option<u32> {
         let inode = fs::metadata(cgroup).ok()?.ino();
-        let key = CgroupStorageKey::new(inode, bpf_attach_type::BPF_CGROUP_INET_EGRESS as u32);
-        lock(&self.tables).slots.get(key, 0).ok().filter(|slot| *slot != 0)
+        lock(&self.tables).slots.get(inode).ok().flatten().filter(|slot| *slot != 0)
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
     path::PathBuf,
 };
 
-use aya::maps::{IterableMap as _, MapError, cgroup_storage::CgroupStorageKey, lpm_trie};
+use aya::maps::{IterableMap as _, MapError, lpm_trie};
 use weir_ebpf::{
     address::Endpoint,
     pod::{AllowEntry, Network, NetworkKey, PodState, SLOTS},
@@ -29,7 +29,7 @@ use super::{
     error::DatapathError,
     kernel::Kernel,
     object::Datapath,
-    outer::PodMaps,
+    outer::{KINDS, PodMaps},
     slot::Slot,
     tables::Tables,
     wire::{Mended, WireAttachment},
@@ -58,6 +58,9 @@ pub struct Scratch {
     networks: Entries<lpm_trie::Key<Kernel<NetworkKey>>, Kernel<Network>>,
     wires: Entries<u32, u32>,
     allow: Entries<Kernel<Endpoint>, Kernel<AllowEntry>>,
+    tables: Entries<u32, u32>,
+    /// The pods' own tables that were in their places at the last look, by slot; none where that is not known.
+    placed: Vec<[u32; KINDS]>,
 }
 
 impl Datapath {
@@ -69,7 +72,31 @@ impl Datapath {
         tables.audit_cgroups(&mut found);
         tables.audit_wires(scratch, &mut found);
         tables.audit_networks(scratch, &mut found);
+        self.look_at_places(scratch);
         found
+    }
+
+    /// Notes which tables the slots have. It is asked first, because one look tells of all pods; that something is wrong
+    /// is for [`Datapath::audit_slot`] to say.
+    fn look_at_places(&self, scratch: &mut Scratch) {
+        let Scratch { tables, placed, .. } = scratch;
+        placed.clear();
+        placed.resize(SLOTS, [0; KINDS]);
+        let maps = &self.pod_maps;
+        let mut note = |kind: usize, ids: io::Result<Option<&[(u32, u32)]>>| {
+            for (slot, id) in ids.ok().flatten().unwrap_or_default() {
+                if let Some(place) =
+                    placed.get_mut(*slot as usize).and_then(|ids| ids.get_mut(kind))
+                {
+                    *place = *id;
+                }
+            }
+        };
+        note(0, maps.allow.ids(tables));
+        note(1, maps.flows.ids(tables));
+        note(2, maps.processes.ids(tables));
+        note(3, maps.clients.ids(tables));
+        note(4, maps.wire_flows.ids(tables));
     }
 
     /// Holds the hooks of one pod's cgroup against what was attached there. Where the cgroup is gone nothing is wrong.
@@ -128,27 +155,24 @@ impl Datapath {
         Ok(Link::Repaired)
     }
 
-    /// What each hook was told of its slot.
+    /// What the hooks were told of their slot.
     fn audit_storage(&self, attachment: &Attachment) -> Result<u64, DatapathError> {
-        let mut tables = lock(&self.tables);
-        let mut repaired = 0;
-        for hook in &HOOKS {
-            let key = CgroupStorageKey::new(attachment.inode, hook.attach_type as u32);
-            if tables.slots.get(key, 0).is_ok_and(|slot| slot == attachment.slot) {
-                continue;
-            }
-            match tables.slots.insert(key, attachment.slot, 0) {
-                Ok(()) => repaired += 1,
-                // Gone with the cgroup.
-                Err(_) if fs::metadata(&attachment.cgroup).is_err() => return Ok(0),
-                Err(error) => return Err(DatapathError::map("telling a hook its slot")(error)),
-            }
+        let slots = &mut lock(&self.tables).slots;
+        if slots.get(attachment.inode).is_ok_and(|slot| slot == Some(attachment.slot)) {
+            return Ok(0);
         }
-        Ok(repaired)
+        match slots.set(attachment.inode, attachment.slot) {
+            // Gone with the cgroup.
+            Err(_) if fs::metadata(&attachment.cgroup).is_err() => Ok(0),
+            outcome => outcome.map(|()| 1),
+        }
     }
 
     /// Looks whether a pod's own tables are in their places.
-    pub fn audit_slot(&self, slot: &Slot, found: &mut Vec<Found>) {
+    pub fn audit_slot(&self, slot: &Slot, scratch: &Scratch, found: &mut Vec<Found>) {
+        if scratch.placed.get(slot.number() as usize) == Some(&slot.ids) {
+            return;
+        }
         let [allow, flows, processes, clients, wire_flows] = slot.ids;
         let maps = &self.pod_maps;
         let exchanged = [

@@ -70,22 +70,37 @@ impl<K: aya::Pod, V: aya::Pod> Entries<K, V> {
     /// Linux 5.6, tries from 5.13), else one by one. An entry that comes or goes meanwhile is read or not. Reads no
     /// more than `limit` entries.
     pub(super) fn read(&mut self, map: BorrowedFd<'_>, limit: usize) -> io::Result<&[(K, V)]> {
+        if !self.read_batched(map, limit)? {
+            self.read.clear();
+            self.read_singly(map, limit)?;
+        }
+        Ok(&self.read)
+    }
+
+    /// As [`Entries::read`], in batches or not at all; `None` where the kernel has none for this kind of map.
+    pub(super) fn batched(
+        &mut self,
+        map: BorrowedFd<'_>,
+        limit: usize,
+    ) -> io::Result<Option<&[(K, V)]>> {
+        Ok(self.read_batched(map, limit)?.then_some(&self.read))
+    }
+
+    /// Whether the kernel has batches for this kind of map.
+    fn read_batched(&mut self, map: BorrowedFd<'_>, limit: usize) -> io::Result<bool> {
         let mut attempts = 1..=ATTEMPTS;
         loop {
             self.read.clear();
             let last = attempts.next().is_none_or(|attempt| attempt == ATTEMPTS);
             match self.read_batches(map, limit) {
-                Ok(()) => return Ok(&self.read),
+                Ok(()) => return Ok(true),
                 Err(error) => match error.raw_os_error() {
-                    Some(ENOTSUPP | libc::EINVAL) => break,
+                    Some(ENOTSUPP | libc::EINVAL) => return Ok(false),
                     Some(libc::EINTR | libc::EAGAIN) if !last => {}
                     _ => return Err(error),
                 },
             }
         }
-        self.read.clear();
-        self.read_singly(map, limit)?;
-        Ok(&self.read)
     }
 
     fn read_batches(&mut self, map: BorrowedFd<'_>, limit: usize) -> io::Result<()> {

@@ -12,6 +12,7 @@ pub mod attach;
 pub mod audit;
 mod batch;
 pub mod btf;
+mod cgroup_slots;
 mod counters;
 #[cfg(feature = "debug-log")]
 mod debug_log;

@@ -27,6 +27,7 @@ use weir_ebpf::{
 
 use super::{
     attach::HOOKS,
+    cgroup_slots::CgroupSlots,
     error::DatapathError,
     events::LoadedRing,
     kernel::Kernel,
@@ -233,7 +234,7 @@ impl Datapath {
             counters: typed(counters)?,
             events_taken: typed(taken_again)?,
             networks: typed(maps.take("NETWORKS")?)?,
-            slots: typed(maps.take("SLOT")?)?,
+            slots: CgroupSlots::new(maps.take("SLOT")?)?,
             wires: typed(maps.take("WIRES")?)?,
             members: typed(maps.take("MEMBERS")?)?,
             watched: Watched {

@@ -11,7 +11,7 @@ use std::{
 
 use aya::maps::{ArrayOfMaps, HashMap, IterableMap as _, Map, MapData, MapError};
 
-use super::{attach::lock, error::DatapathError, kernel::Kernel, syscall};
+use super::{attach::lock, batch::Entries, error::DatapathError, kernel::Kernel, syscall};
 
 /// How many tables of its own a pod has: allow entries, flows, processes, clients, flows on the wire.
 pub(super) const KINDS: usize = 5;
@@ -56,6 +56,14 @@ where
     /// The identifier of the table that a slot has.
     pub(super) fn id_of(&self, slot: u32) -> io::Result<Option<u32>> {
         syscall::lookup(self.fd.as_fd(), &slot)
+    }
+
+    /// Those of all slots that have one, in one system call; `None` where the kernel has none for it (before Linux 5.14).
+    pub(super) fn ids<'e>(
+        &self,
+        room: &'e mut Entries<u32, u32>,
+    ) -> io::Result<Option<&'e [(u32, u32)]>> {
+        room.batched(self.fd.as_fd(), weir_ebpf::pod::SLOTS)
     }
 
     /// Takes a slot's table away.

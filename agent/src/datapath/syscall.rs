@@ -204,7 +204,7 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_DELETE_ELEM` and `BPF_MAP_LOOKUP_AND_DELETE_ELEM`.
+/// The commands on one entry: `BPF_MAP_LOOKUP_ELEM` and the like.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct ElementRequest {
@@ -235,6 +235,22 @@ pub(super) fn lookup<K: aya::Pod, V: aya::Pod>(
     key: &K,
 ) -> io::Result<Option<V>> {
     element(map, bpf_cmd::BPF_MAP_LOOKUP_ELEM, key)
+}
+
+/// Writes the value of a key that is there, or may come. `V` must be what the map takes from user space.
+pub(super) fn update<K: aya::Pod, V: aya::Pod>(
+    map: BorrowedFd<'_>,
+    key: &K,
+    value: &V,
+) -> io::Result<()> {
+    let mut request = ElementRequest {
+        map: number(map)?,
+        key: std::ptr::from_ref(key) as u64,
+        value: std::ptr::from_ref(value) as u64,
+        ..ElementRequest::default()
+    };
+    // SAFETY: the request's type is the command's, which only reads key and value, and both outlive the call.
+    unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut request) }.map(|_| ())
 }
 
 /// The key behind another, or the first; `None` behind the last.

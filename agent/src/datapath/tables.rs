@@ -8,7 +8,10 @@ use std::collections::HashMap;
 use aya::maps::{Array, HashMap as KernelHash, LpmTrie, MapData, lpm_trie};
 use weir_ebpf::pod::{Network, NetworkKey, PodCounters, PodState};
 
-use super::{error::DatapathError, kernel::Kernel, members::Members, watched::Watched};
+use super::{
+    cgroup_slots::CgroupSlots, error::DatapathError, kernel::Kernel, members::Members,
+    watched::Watched,
+};
 
 /// Tables that are written when a pod comes, changes or goes.
 pub(super) struct Tables {
@@ -32,9 +35,6 @@ impl std::fmt::Debug for Tables {
         f.debug_struct("Tables").field("taken", &self.taken).finish_non_exhaustive()
     }
 }
-
-#[expect(deprecated, reason = "the newer cgroup storage begins with kernel 6.2")]
-pub(super) type CgroupSlots = aya::maps::CgroupStorage<MapData, u32>;
 
 /// The networks of one slot's bank: each by the bits of its prefix and its key.
 pub(super) type Bank = HashMap<(u32, NetworkKey), Network>;

@@ -137,7 +137,7 @@ fn look_at_tables(pods: &[Arc<Enforced>], repairs: &Repairs, scratch: &mut Scrat
             let mut attachment = lock(&pod.attachment);
             let Some(attachment) = attachment.as_mut() else { return };
             datapath.audit_hooks(attachment, &mut found);
-            datapath.audit_slot(pod.pod.slot(), &mut found);
+            datapath.audit_slot(pod.pod.slot(), scratch, &mut found);
             for found in found {
                 tell(Some(pod), found, repairs);
             }

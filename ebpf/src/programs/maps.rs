@@ -1,15 +1,10 @@
 //! The maps, and the pod that a program runs for.
-#![expect(
-    deprecated,
-    reason = "the newer cgroup storage begins with kernel 6.2; this one works from 5.10 on in every hook"
-)]
-
 use core::cell::Cell;
 
 use aya_ebpf::{
     Global,
-    bindings::{BPF_F_CLONE, BPF_F_NO_PREALLOC},
-    btf_maps::{Array, ArrayOfMaps, CgroupStorage, HashMap, LpmTrie, LruHashMap, RingBuf},
+    bindings::BPF_F_NO_PREALLOC,
+    btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, RingBuf},
     macros::btf_map,
 };
 use weir_ebpf::{
@@ -18,12 +13,13 @@ use weir_ebpf::{
     offsets::GuardOffsets,
     pod::{AllowEntry, EVENT_RING_BYTES, Network, NetworkKey, PodCounters, PodState, SLOTS, flags},
     process::{KernelOffsets, Process, ProcessKey},
-    socket::SocketTag,
 };
+
+use crate::storage::{CgroupSlot, SocketTags};
 
 /// The slot of the pod whose cgroup the running program is attached to. Zero until it is written.
 #[btf_map]
-static SLOT: CgroupStorage<u32> = CgroupStorage::new();
+static SLOT: CgroupSlot = CgroupSlot::new();
 
 /// The state of each pod.
 #[btf_map]
@@ -221,63 +217,6 @@ pub(crate) const MADE: u32 = 1;
 /// Its connect was allowed under the current policy.
 pub(crate) const ADMITTED: u32 = 2;
 
-/// Socket storage with the flag that copies it to the sockets that a listener accepts: aya's own
-/// type cannot carry it.
-#[repr(C)]
-pub(crate) struct SocketTags {
-    r#type: *const [i32; aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE as usize],
-    key: *const i32,
-    value: *const SocketTag,
-    max_entries: *const [i32; 0],
-    map_flags: *const [i32; SOCKET_TAG_FLAGS],
-}
-
-const SOCKET_TAG_FLAGS: usize = (BPF_F_NO_PREALLOC | BPF_F_CLONE) as usize;
-
-// SAFETY: the fields are placeholders that only the loader reads, from BTF; no program reads them.
-unsafe impl Sync for SocketTags {}
-
-impl SocketTags {
-    const fn new() -> Self {
-        Self {
-            r#type: core::ptr::null(),
-            key: core::ptr::null(),
-            value: core::ptr::null(),
-            max_entries: core::ptr::null(),
-            map_flags: core::ptr::null(),
-        }
-    }
-
-    /// The tag of a socket; `create` makes one where there is none.
-    ///
-    /// # Safety
-    ///
-    /// `socket` must be one that the kernel handed to the running program; one that is not full has no
-    /// tag.
-    #[inline(always)]
-    pub(crate) unsafe fn of(
-        &self,
-        socket: *mut aya_ebpf::bindings::bpf_sock,
-        create: bool,
-    ) -> Option<*mut SocketTag> {
-        let flags =
-            if create { u64::from(aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE) } else { 0 };
-        let map = core::ptr::from_ref(self).cast_mut().cast();
-        // SAFETY: the map is this static, the socket is vouched for by the caller, a null value asks
-        // for a zeroed one. The verifier checks all three again.
-        let tag = unsafe {
-            aya_ebpf::helpers::generated::bpf_sk_storage_get(
-                map,
-                socket.cast(),
-                core::ptr::null_mut(),
-                flags,
-            )
-        };
-        let tag: *mut SocketTag = tag.cast();
-        if tag.is_null() { None } else { Some(tag) }
-    }
-}
-
 /// The pod that the running program serves.
 pub(crate) struct CurrentPod {
     /// Its slot, never 0.
@@ -303,9 +242,7 @@ impl CurrentPod {
     /// The pod of the attach point; `None` means: refuse.
     #[inline(always)]
     pub(crate) fn get() -> Option<Self> {
-        let stored = SLOT.get_ptr_mut();
-        // SAFETY: the helper never returns null, and the value is one aligned word.
-        let mut slot = unsafe { stored.read_volatile() };
+        let mut slot = SLOT.get();
         if slot == 0 {
             slot = SLOT_WITHOUT_CGROUP.load();
             if slot == 0 {
