@@ -1,6 +1,6 @@
 /* Frames onto a link from below IP, and what of them arrived on the other side.
  *
- *   frames send ACT INTERFACE SOURCE TARGET PORT   one frame by a packet socket, then the mark
+ *   frames send ACT INTERFACE SOURCE TARGET PORT   one frame by a packet or XDP socket, then the mark
  *   frames tun INTERFACE SOURCE TARGET PORT        one packet as if the tun device INTERFACE had brought it
  *   frames count INTERFACE                         says "ready", counts to the mark, prints the number
  *
@@ -15,6 +15,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
+#include <linux/if_xdp.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -23,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -112,6 +114,32 @@ static int transmit(int fd, const char *interface, const unsigned char *frame, s
     return sendto(fd, frame, length, 0, (void *)&link, sizeof link) < 0 ? -1 : 0;
 }
 
+/* By a ring of an XDP socket, whose frames the kernel copies to the device, past its queues. */
+static int transmit_xdp(const char *interface, const unsigned char *frame, size_t length) {
+    enum { CHUNK = 4096, CHUNKS = 4 };
+    int fd = socket(AF_XDP, SOCK_RAW, 0), entries = CHUNKS;
+    if (fd < 0) return failed("socket");
+    char *area = mmap(NULL, CHUNK * CHUNKS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct xdp_umem_reg memory = {.addr = (uintptr_t)area, .len = CHUNK * CHUNKS, .chunk_size = CHUNK};
+    if (setsockopt(fd, SOL_XDP, XDP_UMEM_REG, &memory, sizeof memory) < 0) return failed("XDP_UMEM_REG");
+    static const int rings[] = {XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_TX_RING};
+    for (int at = 0; at < 3; at++)
+        if (setsockopt(fd, SOL_XDP, rings[at], &entries, sizeof entries) < 0) return failed("a ring");
+    struct xdp_mmap_offsets places;
+    socklen_t size = sizeof places;
+    if (getsockopt(fd, SOL_XDP, XDP_MMAP_OFFSETS, &places, &size) < 0) return failed("XDP_MMAP_OFFSETS");
+    char *ring = mmap(NULL, places.tx.desc + CHUNKS * sizeof(struct xdp_desc), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_POPULATE, fd, XDP_PGOFF_TX_RING);
+    if (area == MAP_FAILED || ring == MAP_FAILED) return failed("mmap");
+    struct sockaddr_xdp link = {.sxdp_family = AF_XDP, .sxdp_flags = XDP_COPY,
+                                .sxdp_ifindex = if_nametoindex(interface)};
+    if (bind(fd, (void *)&link, sizeof link) < 0) return failed("bind");
+    memcpy(area, frame, length);
+    *(struct xdp_desc *)(ring + places.tx.desc) = (struct xdp_desc){.len = length};
+    __atomic_store_n((uint32_t *)(ring + places.tx.producer), 1, __ATOMIC_RELEASE);
+    return sendto(fd, NULL, 0, MSG_DONTWAIT, NULL, 0) < 0 ? failed("sendto") : DONE;
+}
+
 static int mark(const char *interface) {
     unsigned char frame[42] = {0};
     memcpy(frame, EVERYBODY, 6);
@@ -126,9 +154,10 @@ static int mark(const char *interface) {
 
 static int send_frame(const char *act, const char *interface, const char *from, const char *to, unsigned port) {
     unsigned char frame[1024] = {0};
-    int bypass = 0;
+    int bypass = 0, xdp = 0;
     const char *way = act;
     if (strncmp(act, "bypass-", 7) == 0) bypass = 1, way = act + 7;
+    if (strncmp(act, "xdp-", 4) == 0) xdp = 1, way = act + 4;
     memcpy(frame, EVERYBODY, 6);
     memcpy(frame + 6, LINK, 6);
     size_t at = 14, length = 0;
@@ -155,6 +184,10 @@ static int send_frame(const char *act, const char *interface, const char *from, 
         else return USAGE;
         length = 200;
         memcpy(frame + at, PAYLOAD, sizeof PAYLOAD);
+    }
+    if (xdp) {
+        int said = transmit_xdp(interface, frame, at + length);
+        return said != DONE ? said : mark(interface) < 0 ? failed("mark") : DONE;
     }
     int fd = socket(AF_PACKET, SOCK_RAW, 0);
     if (fd < 0) return failed("socket");

@@ -1,5 +1,5 @@
 //! What no socket hook can stop, and the program at the host's end of a pod's veth does: frames of packet
-//! sockets, packets of tun devices and tunnels, and packets whose address the pod rewrites.
+//! and XDP sockets, packets of tun devices and tunnels, and packets whose address the pod rewrites.
 //!
 //! Every act is tried with an agent and without one, where it must get out.
 
@@ -60,7 +60,10 @@ impl World {
             .program(programs::target_folder()?.join("weir-initc"), "/bin/weir-initc");
         node.import(&image)?;
         node.import(&barrier)?;
-        let profile = Profile::deny_all().domains_at(&["files.example.com"], &["80"]);
+        // Where security modules are asked, no other pod gets such a socket.
+        let profile = Profile::deny_all()
+            .domains_at(&["files.example.com"], &["80"])
+            .spec("  families: [packet, xdp]");
         let agent = match weir {
             Weir::On => Some(AgentSpec::default().namespace("ci", &profile.text()).start(&node)?),
             Weir::Off => None,
@@ -101,12 +104,16 @@ impl World {
     }
 }
 
-/// A frame of a packet socket, and whether it is one for the attacker.
-const FRAMES: [(&str, bool); 14] = [
+/// A frame of a packet socket or of an XDP socket, and whether it is one for the attacker.
+const FRAMES: [(&str, bool); 18] = [
     ("udp4", true),
     ("bypass-udp4", true),
     ("udp6", true),
     ("bypass-udp6", true),
+    ("xdp-udp4", true),
+    ("xdp-udp6", true),
+    ("xdp-vlan", false),
+    ("xdp-experimental", false),
     ("options", true),
     ("pppoe", false),
     ("vlan", false),
