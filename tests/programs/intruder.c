@@ -5,6 +5,8 @@
  *   intruder pin PATH               opens what is pinned
  *   intruder load TYPE              loads a program of a type (a number) that does nothing
  *   intruder devices CGROUP         loads a device filter, attaches it to a cgroup, asks for it, detaches it
+ *   intruder trial CGROUP           loads a program that sees packets, attaches it to nothing and to a cgroup, and gets
+ *                                   another such program by its id: four words
  *   intruder leave CGROUP           moves to a cgroup, then makes an inet socket: two words
  *   intruder clone CGROUP           starts a child in a cgroup, which makes an inet socket: two words
  *   intruder read HOW FILE          reads a file: open, map, ring (io_uring)
@@ -19,6 +21,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/bpf.h>
 #include <linux/io_uring.h>
 #include <linux/sched.h>
@@ -125,6 +128,46 @@ static const char *devices(const char *cgroup) {
     attr.attach_bpf_fd = (unsigned)program;
     attr.attach_type = BPF_CGROUP_DEVICE;
     return result(bpf(BPF_PROG_DETACH, &attr));
+}
+
+/* By their ids, as many as a node has ever had: what a program of this type that another has loaded says of it. */
+static const char *others(unsigned type) {
+    const char *said = "none";
+    for (unsigned id = 1; id < 4096; id++) {
+        union bpf_attr attr = {0};
+        attr.prog_id = id;
+        long fd = bpf(BPF_PROG_GET_FD_BY_ID, &attr);
+        if (fd < 0) {
+            if (errno == EPERM) said = "EPERM";
+            continue;
+        }
+        struct bpf_prog_info info = {0};
+        memset(&attr, 0, sizeof attr);
+        attr.info.bpf_fd = (unsigned)fd;
+        attr.info.info_len = sizeof info;
+        attr.info.info = (uintptr_t)&info;
+        bpf(BPF_OBJ_GET_INFO_BY_FD, &attr);
+        close((int)fd);
+        if (info.type == type) return "ok";
+    }
+    return said;
+}
+
+/* What runc does to learn what the kernel can do, and what a program for it could be good for. */
+static void trial(const char *cgroup) {
+    int folder = open(cgroup, O_RDONLY | O_DIRECTORY);
+    long program = load(BPF_PROG_TYPE_CGROUP_SKB);
+    printf("%s ", result(program));
+    union bpf_attr attr = {0};
+    attr.target_fd = UINT_MAX;
+    attr.attach_bpf_fd = (unsigned)program;
+    attr.attach_type = BPF_CGROUP_INET_INGRESS;
+    attr.attach_flags = BPF_F_REPLACE;
+    printf("%s ", result(bpf(BPF_PROG_ATTACH, &attr)));
+    attr.target_fd = (unsigned)folder;
+    attr.attach_flags = BPF_F_ALLOW_MULTI;
+    printf("%s ", result(bpf(BPF_PROG_ATTACH, &attr)));
+    puts(others(BPF_PROG_TYPE_CGROUP_SKB));
 }
 
 static void leave(const char *cgroup) {
@@ -241,6 +284,7 @@ int main(int argc, char **argv) {
         puts(result(bpf(BPF_OBJ_GET, &attr)));
     } else if (strcmp(act, "load") == 0) puts(result(load((unsigned)atoi(what))));
     else if (strcmp(act, "devices") == 0) puts(devices(what));
+    else if (strcmp(act, "trial") == 0) trial(what);
     else if (strcmp(act, "leave") == 0) leave(what);
     else if (strcmp(act, "clone") == 0) clone_into(what);
     else if (strcmp(act, "read") == 0) puts(read_file(what, last));

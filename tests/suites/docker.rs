@@ -44,7 +44,12 @@ struct World {
 
 impl World {
     /// None where Docker cannot be had.
-    fn new(placement: Placement, weir: Weir, profile: &Profile) -> Result<Option<Self>> {
+    fn new(placement: Placement, weir: Weir, profile: Profile) -> Result<Option<Self>> {
+        let profile = match placement {
+            Placement::InPod => profile,
+            // Where security modules are asked, nobody leaves its cgroup without leave.
+            Placement::AtRoot => profile.spec("  dockerInDocker: true"),
+        };
         let lab = Lab::new()?;
         let Some(docker) = Docker::find(lab.folder())? else { return Ok(None) };
         for port in Layer::ALL.map(Layer::port).into_iter().chain([853]) {
@@ -309,7 +314,7 @@ fn check_flushed(world: &World, witnesses: &Witnesses) -> Result<()> {
 }
 
 fn layers(placement: Placement) -> Result<()> {
-    let Some(world) = World::new(placement, Weir::On, &allowed())? else {
+    let Some(world) = World::new(placement, Weir::On, allowed())? else {
         return skip::record("docker::layers", Skip::NoDocker);
     };
     let witnesses = Witnesses::new(&world.lab)?;
@@ -337,7 +342,7 @@ fn at_the_nodes_root_every_layer_is_held() -> Result<()> {
 /// The twin of the refusals: each of the acts does get through where nothing holds it.
 #[test]
 fn without_weir_every_layer_gets_out() -> Result<()> {
-    let Some(world) = World::new(Placement::AtRoot, Weir::Off, &allowed())? else {
+    let Some(world) = World::new(Placement::AtRoot, Weir::Off, allowed())? else {
         return skip::record("docker::without_weir", Skip::NoDocker);
     };
     for layer in Layer::ALL {
@@ -363,7 +368,7 @@ fn without_weir_every_layer_gets_out() -> Result<()> {
 /// Connections outlive the answers that admitted them, and their ends are no violations.
 fn downloads(placement: Placement) -> Result<()> {
     let profile = allowed().spec("  dns: { grace: 0s, maxTtl: 2s }");
-    let Some(world) = World::new(placement, Weir::On, &profile)? else {
+    let Some(world) = World::new(placement, Weir::On, profile)? else {
         return skip::record("docker::downloads", Skip::NoDocker);
     };
     // Many whole transfers in segments of 64 KiB each way, some cut off by their client, and a download that is
