@@ -68,8 +68,6 @@ const _: () = assert!(ANCESTORS.is_power_of_two());
 pub mod flags {
     /// It has read a credential file that its profile watches, or descends from one that has.
     pub const CREDENTIAL_READ: u32 = 1;
-    /// It was seen for the first time as what it is: what it descends from was read from the kernel's own tree.
-    pub const FOUND: u32 = 1 << 1;
 }
 
 /// Where the ancestor at a depth is kept: the nearer one ahead of the one further away.

@@ -28,6 +28,8 @@ pub(crate) fn bench(only: Option<&str>) -> Result<bool> {
         "--example",
         "bundle_bench",
         "--example",
+        "guard_bench",
+        "--example",
         "packet_bench",
         "--example",
         "resolver_bench",

@@ -166,7 +166,8 @@ impl Datapath {
     }
 }
 
-fn links<const N: usize>(
+/// Attaches each of these programs to its hook, or none.
+pub(super) fn links<const N: usize>(
     programs: &mut Ebpf,
     wanted: &[(&'static str, &'static str); N],
     types: &Btf,

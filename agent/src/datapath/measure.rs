@@ -1,4 +1,5 @@
-//! Times the programs that see packets by `BPF_PROG_TEST_RUN`, for the benchmark.
+//! Times the programs that see packets by `BPF_PROG_TEST_RUN`, and hooks of security modules by the kernel's own account,
+//! for the benchmark.
 //!
 //! The kernel makes the packet and a socket for it, then runs the program on them many times in a row.
 //! What it does around each run costs the same for every program, so a program that only returns is
@@ -10,10 +11,16 @@ use std::{
     time::Duration,
 };
 
-use aya::programs::Program;
+use aya::{Btf, programs::Program};
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_type};
 
-use super::{attach::lock, error::DatapathError, object::Datapath, syscall::bpf};
+use super::{
+    attach::lock,
+    error::DatapathError,
+    guard::{self, GuardError, Links},
+    object::Datapath,
+    syscall::bpf,
+};
 
 /// `r0 = 1; exit`, as the kernel's 8-byte instructions (RFC 9669 §3).
 const PASS: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 1, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
@@ -112,6 +119,74 @@ impl Datapath {
             return Err(io::ErrorKind::NotFound.into());
         };
         run(program.fd().map_err(io::Error::other)?.as_fd(), frame, repeat)
+    }
+}
+
+/// What hooks of security modules do, at tracepoints; the first is what the others are set against.
+const MEASURED: [(&str, &str); 3] = [
+    ("weir_measured_nothing", "sys_enter"),
+    ("weir_measured_stranger", "sys_enter"),
+    ("weir_measured_connect", "inet_sock_set_state"),
+];
+
+/// How long a program has run, and how often, by the kernel's account (`kernel.bpf_stats_enabled`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// In all runs.
+    pub time: Duration,
+    /// How many.
+    pub runs: u64,
+}
+
+/// Programs that do what hooks of security modules do, in force for as long as this lives.
+#[derive(Debug)]
+pub struct GuardMeter<'d> {
+    datapath: &'d Datapath,
+    _links: Links,
+}
+
+/// What they have spent so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuardSpent {
+    /// Nothing, at each system call.
+    pub nothing: Spent,
+    /// What every hook does for a process that is no pod's, at each system call.
+    pub stranger: Spent,
+    /// What a connect in a pod costs, at each change of a TCP socket's state; all but the first of a connect's cost
+    /// nothing.
+    pub connect: Spent,
+}
+
+impl Datapath {
+    /// Attaches what tells the cost of hooks of security modules, whether the kernel has them or not.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn measure_guard(&self) -> Result<GuardMeter<'_>, GuardError> {
+        let types = Btf::from_sys_fs().map_err(|error| GuardError::Types(error.to_string()))?;
+        let links = guard::links(&mut lock(&self.programs), &MEASURED, &types, None)?;
+        Ok(GuardMeter { datapath: self, _links: links })
+    }
+}
+
+impl GuardMeter<'_> {
+    /// What was spent so far; nothing where the kernel does not account for it.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn read(&self) -> io::Result<GuardSpent> {
+        let programs = lock(&self.datapath.programs);
+        let spent = |(name, _): (&str, &str)| -> io::Result<Spent> {
+            let Some(Program::BtfTracePoint(program)) = programs.program(name) else {
+                return Err(io::ErrorKind::NotFound.into());
+            };
+            let info = program.info().map_err(io::Error::other)?;
+            Ok(Spent { time: info.run_time(), runs: info.run_count() })
+        };
+        let [nothing, stranger, connect] = MEASURED.map(spent);
+        Ok(GuardSpent { nothing: nothing?, stranger: stranger?, connect: connect? })
     }
 }
 

@@ -1,7 +1,7 @@
 //! `sched_process_fork`, `sched_process_exec`, `sched_process_exit`: the processes of pods from their first instruction to
 //! their end.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
@@ -12,8 +12,7 @@ use aya_ebpf::{
 };
 use weir_ebpf::{
     lineage::{
-        ARGUMENT_BYTES, DIGEST_START, Lineage, Member, PROCESSES as PROCESS_COUNT, digest, flags,
-        place,
+        ARGUMENT_BYTES, DIGEST_START, Lineage, Member, PROCESSES as PROCESS_COUNT, digest, place,
     },
     process::{ANCESTORS, Ancestor, Process, ProcessKey},
 };
@@ -147,7 +146,6 @@ fn find(task: u64, tgid: u32, member: Member, with_ancestors: bool) -> Option<*m
     entry.slot = member.slot;
     entry.process = attribution::key(task, leader, offsets);
     entry.comm = read(leader, offsets.task_comm);
-    entry.flags = flags::FOUND;
     if with_ancestors {
         entry.depth = ANCESTORS as u32;
         let mut task = leader;
@@ -186,7 +184,14 @@ pub(crate) fn tell(process: &mut Process, key: &ProcessKey) -> bool {
 /// The digest of a command line, as the process itself has it (`/proc/PID/cmdline`), its first bytes.
 #[inline(always)]
 fn arguments(task: u64) -> u64 {
-    let mut bytes = [0_u8; ARGUMENT_BYTES];
+    let mut bytes = MaybeUninit::<[u64; ARGUMENT_BYTES / 8]>::uninit();
+    let words: *mut u64 = bytes.as_mut_ptr().cast();
+    for at in 0..ARGUMENT_BYTES / 8 {
+        // Word by word, since to zero an array is a loop over its bytes.
+        // SAFETY: the place is inside the array.
+        unsafe { words.add(at).write_volatile(0) };
+    }
+    let bytes: *mut u8 = words.cast();
     let (offsets, more) = (offsets(), guard_offsets());
     let mm: u64 = read(task, offsets.task_mm);
     let start: u64 = read(mm, more.mm_arg_start);
@@ -196,18 +201,17 @@ fn arguments(task: u64) -> u64 {
         length = ARGUMENT_BYTES as u64;
     }
     // SAFETY: the destination has room for all that is asked for; the helper checks the source.
-    let read = unsafe {
-        bpf_probe_read_user(bytes.as_mut_ptr().cast(), length as u32, start as *const c_void)
-    };
+    let read = unsafe { bpf_probe_read_user(bytes.cast(), length as u32, start as *const c_void) };
     if read != 0 {
         return 0;
     }
     let mut sum = DIGEST_START;
-    for (at, byte) in bytes.iter().enumerate() {
+    for at in 0..ARGUMENT_BYTES {
         if at as u64 >= length {
             break;
         }
-        sum = digest(sum, *byte);
+        // SAFETY: the place is inside the array, all of which was written.
+        sum = digest(sum, unsafe { bytes.add(at).read() });
     }
     sum
 }

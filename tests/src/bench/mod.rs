@@ -3,9 +3,11 @@
 //! One file per row group; each offers `pub(super) fn rows(&Ground) -> Result<Vec<Row>>` and is listed
 //! in `GROUPS`.
 
+mod accounts;
 mod bundle;
 mod connections;
 mod events;
+mod guard;
 mod memory;
 mod node;
 mod packets;
@@ -54,7 +56,7 @@ fn example(name: &str) -> Result<PathBuf> {
 type Group = (&'static str, fn(&Ground) -> Result<Vec<Row>>);
 
 /// The row groups, in the order of the table.
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     ("bundle", bundle::rows),
     ("packets", packets::rows),
     ("throughput", throughput::rows),
@@ -62,6 +64,7 @@ const GROUPS: [Group; 9] = [
     ("resolver", resolver::rows),
     ("memory", memory::rows),
     ("processes", processes::rows),
+    ("guard", guard::rows),
     ("events", events::rows),
     ("node", node::rows),
 ];

@@ -2,40 +2,30 @@
 //! process that is forked, becomes another program and ends.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
+use super::accounts::Accounts;
 use super::{Ground, Row, Target};
 use crate::exec;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const COUNT: f64 = 2000.0;
+/// Forks that often, and becomes nothing else.
+const FORKS: &str = "at=0; while [ $at -lt 2000 ]; do (:); at=$((at+1)); done";
 /// Starts `true` that often.
-const SCRIPT: &str = "at=0; while [ $at -lt 2000 ]; do /bin/true; at=$((at+1)); done";
-/// Whether the kernel accounts for programs' time.
-const ACCOUNTS: &str = "/proc/sys/kernel/bpf_stats_enabled";
+const PROGRAMS: &str = "at=0; while [ $at -lt 2000 ]; do /bin/true; at=$((at+1)); done";
 /// `BPF_PROG_TYPE_TRACING` (include/uapi/linux/bpf.h).
 const TRACING: f64 = 26.0;
 
-/// Two rows: processes of a tree under weir, and those of others meanwhile.
+/// Three rows: processes of a tree under weir, what `execve` is of that, and processes of others.
 pub(super) fn rows(ground: &Ground) -> Result<Vec<Row>> {
     let _accounts = Accounts::open()?;
-    let script = format!("{SCRIPT}; echo done; exec sleep 60");
-    let weir = ground.lab.weir().profile(&Ground::profile().text())?;
-    let run = weir.start(&["sh", "-c", &script])?;
-    let pid = run.process().pid();
-    run.process().wait_for_line(LIMIT, |line| line == "done")?;
-    let inside = spent(pid)?;
-    let mut others = Command::new("sh");
-    others.args(["-c", SCRIPT]);
-    exec::run(others, LIMIT)?.expect_code(0)?;
-    let outside = spent(pid)? - inside;
-    run.process().signal(Signal::SIGTERM)?;
-    run.finish(LIMIT)?;
+    let (forked, _) = cost(ground, FORKS)?;
+    let (inside, outside) = cost(ground, PROGRAMS)?;
     let row = |name: &str, nanoseconds: f64, most| Row {
         name: name.to_owned(),
         unit: "ns",
@@ -45,8 +35,26 @@ pub(super) fn rows(ground: &Ground) -> Result<Vec<Row>> {
     };
     Ok(vec![
         row("a process of a tree: fork, exec and exit", inside, 2000.0),
+        row("a process of a tree: what exec is of that", inside - forked, 2000.0),
         row("a process of nobody's: fork, exec and exit", outside, 1000.0),
     ])
+}
+
+/// Nanoseconds that weir's tracing programs run while a tree runs `script`, and while somebody else does.
+fn cost(ground: &Ground, script: &str) -> Result<(f64, f64)> {
+    let held = format!("{script}; echo done; exec sleep 60");
+    let weir = ground.lab.weir().profile(&Ground::profile().text())?;
+    let run = weir.start(&["sh", "-c", &held])?;
+    let pid = run.process().pid();
+    run.process().wait_for_line(LIMIT, |line| line == "done")?;
+    let inside = spent(pid)?;
+    let mut others = Command::new("sh");
+    others.args(["-c", script]);
+    exec::run(others, LIMIT)?.expect_code(0)?;
+    let outside = spent(pid)? - inside;
+    run.process().signal(Signal::SIGTERM)?;
+    run.finish(LIMIT)?;
+    Ok((inside, outside))
 }
 
 /// Nanoseconds that the process's tracing programs have run.
@@ -65,23 +73,4 @@ fn spent(pid: i32) -> Result<f64> {
     }
     ensure!(programs > 0, "weir follows no process");
     Ok(sum)
-}
-
-/// The kernel's accounts, open for as long as this lives; they cost each program some nanoseconds.
-struct Accounts {
-    before: String,
-}
-
-impl Accounts {
-    fn open() -> Result<Self> {
-        let before = fs::read_to_string(ACCOUNTS).context("reading whether programs are timed")?;
-        fs::write(Path::new(ACCOUNTS), "1").context("having programs timed")?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for Accounts {
-    fn drop(&mut self) {
-        fs::write(ACCOUNTS, &self.before).ok();
-    }
 }

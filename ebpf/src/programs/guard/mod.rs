@@ -3,5 +3,6 @@
 
 mod files;
 mod machinery;
+mod measured;
 mod senders;
 mod sockets;

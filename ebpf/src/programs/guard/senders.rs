@@ -5,7 +5,7 @@ use weir_ebpf::socket::flags;
 
 use crate::{
     account,
-    attribution::{self, Container, read},
+    attribution::{self, Container},
     maps::{TAGS, fired, guard_offsets},
     subject::{PASS, Subject},
 };
@@ -30,7 +30,6 @@ pub(crate) fn weir_socket_sendmsg(ctx: LsmContext) -> i32 {
 #[inline(always)]
 fn name_user(ctx: &LsmContext) {
     let Some(subject) = Subject::known() else { return };
-    let offsets = guard_offsets();
     let socket: *const u8 = ctx.arg(0);
     #[expect(
         clippy::cast_ptr_alignment,
@@ -38,12 +37,21 @@ fn name_user(ctx: &LsmContext) {
     )]
     // SAFETY: the verifier knows the argument as a `struct socket` and the offset as a constant, and refuses the program
     // where no pointer to a `struct sock` is at it.
-    let sock =
-        unsafe { socket.add(offsets.socket_sock as usize).cast::<*mut bpf_sock>().read_volatile() };
-    if sock.is_null() {
-        return;
+    let sock = unsafe {
+        socket.add(guard_offsets().socket_sock as usize).cast::<*mut bpf_sock>().read_volatile()
+    };
+    if !sock.is_null() {
+        sign(&subject, sock);
     }
-    let family: u16 = read(sock as u64, offsets.sock_family);
+}
+
+/// Writes down in a socket who uses it.
+#[inline(always)]
+pub(super) fn sign(subject: &Subject, sock: *mut bpf_sock) {
+    // SAFETY: as above, of a `struct sock`.
+    let family = unsafe {
+        sock.byte_add(guard_offsets().sock_family as usize).cast::<u16>().read_volatile()
+    };
     if family != AF_INET && family != AF_INET6 {
         return;
     }
@@ -54,7 +62,9 @@ fn name_user(ctx: &LsmContext) {
     let tag = unsafe { &mut *tag };
     // SAFETY: words of a live map value.
     let process = unsafe { (*subject.lineage).process };
-    if tag.flags & flags::BY_LSM != 0 && tag.process == process {
+    if tag.process == process {
+        // What it is was written down when it made the socket, or used it for the first time.
+        tag.flags |= flags::BY_LSM;
         return;
     }
     if tag.process.tgid != process.tgid {

@@ -1,0 +1,128 @@
+//! Times what hooks of security modules do, for `cargo xtask bench`; where tracing programs load and they do not, too.
+//!
+//! `guard_bench ROUNDS` prints one JSON line per round: nanoseconds of a program that does nothing (`nothing`), of what
+//! every hook does for processes of nobody's (`stranger`), and of a connect in a pod (`connect`), each without the first.
+//! The kernel must account for programs' time (`kernel.bpf_stats_enabled`).
+
+use std::fs;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context as _, ensure};
+use weir::datapath::Datapath;
+use weir::datapath::measure::Spent;
+use weir::datapath::slot::{PodLimits, address};
+use weir::system::cgroup;
+use weir_ebpf::pod::{PodState, flags};
+
+const CALLS: u32 = 200_000;
+const CONNECTS: u32 = 2000;
+
+/// A cgroup, for as long as this lives.
+struct Cgroup(PathBuf);
+
+impl Cgroup {
+    fn new() -> anyhow::Result<Self> {
+        let path = cgroup::own()?.join(format!("weir-bench-{}", std::process::id()));
+        fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        cgroup::remove(&self.0).ok();
+    }
+}
+
+/// As a process of the pod: connects to `port` here, again and again.
+fn connect(port: u16) -> anyhow::Result<()> {
+    for _ in 0..CONNECTS {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    }
+    Ok(())
+}
+
+/// Runs [`connect`] in `cgroup`.
+fn in_pod(cgroup: &Path, port: u16) -> anyhow::Result<()> {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo 0 > \"$1/cgroup.procs\" && exec \"$2\" connect \"$3\"", "sh"]);
+    command.arg(cgroup).arg(std::env::current_exe()?).arg(port.to_string());
+    let ended = command.status().context("starting a process of the pod")?;
+    ensure!(ended.success(), "the process of the pod: {ended}");
+    Ok(())
+}
+
+/// Nanoseconds of each run between two readings.
+#[expect(clippy::cast_precision_loss, reason = "nanoseconds and runs of a minute")]
+fn per_run(before: Spent, after: Spent, runs: u64) -> f64 {
+    after.time.saturating_sub(before.time).as_nanos() as f64 / runs as f64
+}
+
+fn main() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, port] = words.as_slice()
+        && word == "connect"
+    {
+        return connect(port.parse()?);
+    }
+    let [rounds] = words.as_slice() else { anyhow::bail!("ROUNDS is missing") };
+    let rounds: u32 = rounds.parse()?;
+
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = listener.local_addr()?.port();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let cgroup = Cgroup::new()?;
+    let (datapath, _ring) = Datapath::load()?;
+    let followed = datapath.guard(None);
+    followed.processes.as_ref().map_err(|error| anyhow::anyhow!("following processes: {error}"))?;
+    let slot = datapath.prepare_slot(PodLimits::default())?;
+    let listener = address(Ipv4Addr::LOCALHOST.into());
+    let state = PodState {
+        generation: 1,
+        flags: flags::READY,
+        bank: 0,
+        listener_port: 53,
+        padding: 0,
+        listener_v4: listener,
+        listener_v6: listener,
+        refusing_rule: 0,
+        families: weir_ebpf::pod::LOCAL_FAMILIES,
+    };
+    datapath.set_state(&slot, &state)?;
+    let _attachment = datapath.attach(&cgroup.0, slot.number(), None)?;
+    let meter = datapath.measure_guard()?;
+
+    let mut out = std::io::stdout().lock();
+    for _ in 0..rounds {
+        let before = meter.read()?;
+        for _ in 0..CALLS {
+            std::hint::black_box(nix::unistd::getppid());
+        }
+        let after = meter.read()?;
+        let runs = after.nothing.runs - before.nothing.runs;
+        ensure!(runs >= u64::from(CALLS), "{runs} runs of {CALLS}: are programs timed?");
+        let nothing = per_run(before.nothing, after.nothing, runs);
+        let stranger =
+            per_run(before.stranger, after.stranger, after.stranger.runs - before.stranger.runs);
+
+        let before = meter.read()?;
+        in_pod(&cgroup.0, port)?;
+        let after = meter.read()?;
+        let runs = after.connect.runs - before.connect.runs;
+        ensure!(runs >= u64::from(CONNECTS), "{runs} changes of state by {CONNECTS} connects");
+        // Every change of state is a run, and all but one for each connect do nothing.
+        let changes = f64::from(u32::try_from(runs)?) / f64::from(CONNECTS);
+        let connect = per_run(before.connect, after.connect, u64::from(CONNECTS));
+        let line = serde_json::json!({
+            "nothing": nothing,
+            "stranger": stranger - nothing,
+            "connect": nothing.mul_add(-changes, connect),
+        });
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! What hooks of security modules cost, by the kernel's own account: the same paths at tracepoints, which load where
+//! security modules do not, and on an emulated machine nobody could measure.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::accounts::Accounts;
+use super::row::median;
+use super::{Ground, Row, Target, example};
+use crate::exec;
+
+/// Odd: the median is one of them.
+const ROUNDS: &str = "9";
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Two rows: a process of nobody's meets a hook, and one of a pod connects.
+pub(super) fn rows(_ground: &Ground) -> Result<Vec<Row>> {
+    let _accounts = Accounts::open()?;
+    let mut command = Command::new(example("guard_bench")?);
+    command.arg(ROUNDS);
+    let output = exec::run(command, LIMIT)?.expect_code(0)?;
+    let rounds: Vec<Value> = output
+        .stdout
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()
+        .context("reading guard_bench's report")?;
+    let row = |case: &str, name: &str, most| -> Result<Row> {
+        let values = rounds.iter().map(|round| round.get(case).and_then(Value::as_f64));
+        let value = values.collect::<Option<Vec<f64>>>().map(median);
+        Ok(Row {
+            name: format!("security hook: {name}"),
+            unit: "ns",
+            value: value.with_context(|| format!("no {case}"))?,
+            against: None,
+            target: Target::AtMost(most),
+        })
+    };
+    Ok(vec![
+        row("stranger", "an open outside pods", 50.0)?,
+        row("connect", "a connect in a pod", 300.0)?,
+    ])
+}
