@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, socket,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -18,7 +23,7 @@ const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close
 pub struct Received {
     /// TCP connections accepted.
     pub connections: u64,
-    /// Bytes over TCP.
+    /// Bytes over TCP and SCTP.
     pub tcp_bytes: u64,
     /// UDP datagrams.
     pub datagrams: u64,
@@ -48,7 +53,7 @@ impl Sink {
         &self.host
     }
 
-    /// Receives TCP and UDP on `port` of every address; returns when the sockets are open.
+    /// Receives TCP, UDP and, where the kernel has it, SCTP on `port` of every address; returns when the sockets are open.
     pub fn listen(&self, port: u16) -> Result<()> {
         for &address in self.host.addresses() {
             let address = SocketAddr::new(address, port);
@@ -70,6 +75,14 @@ async fn listen(address: SocketAddr, ports: Ports) -> Result<()> {
     let tcp = TcpListener::bind(address).await.with_context(|| format!("binding {address}/tcp"))?;
     let udp = UdpSocket::bind(address).await.with_context(|| format!("binding {address}/udp"))?;
     let port = address.port();
+    if let Some(sctp) = listen_sctp(address).with_context(|| format!("binding {address}/sctp"))? {
+        let ports = ports.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = sctp.accept().await {
+                tokio::spawn(swallow(stream, port, ports.clone()));
+            }
+        });
+    }
     let of_udp = ports.clone();
     tokio::spawn(async move {
         let mut buffer = vec![0_u8; 65_535];
@@ -89,6 +102,19 @@ async fn listen(address: SocketAddr, ports: Ports) -> Result<()> {
         }
     });
     Ok(())
+}
+
+/// One-to-one SCTP (RFC 6458, section 4), whose sockets are used as those of TCP are.
+fn listen_sctp(address: SocketAddr) -> Result<Option<TcpListener>> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let fd = match socket(family, SockType::Stream, flags, SockProtocol::Sctp) {
+        Err(Errno::EPROTONOSUPPORT | Errno::ESOCKTNOSUPPORT) => return Ok(None),
+        fd => fd?,
+    };
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    nix::sys::socket::listen(&fd, Backlog::new(64)?)?;
+    Ok(Some(TcpListener::from_std(fd.into())?))
 }
 
 async fn swallow(mut stream: TcpStream, port: u16, ports: Ports) {

@@ -13,6 +13,7 @@ use weir_tests::agent::Agent;
 use weir_tests::exec::{self, Output};
 use weir_tests::lab::{Watch, addresses};
 use weir_tests::node::{Container, Node, Options, Pod, PodSpec};
+use weir_tests::programs::Program;
 use weir_tests::traces;
 use weir_tests::vm;
 use weir_tests::weir::Event;
@@ -72,6 +73,8 @@ struct Tampered {
     watch: Watch,
     pod: Pod,
     job: Container,
+    /// Whether security modules keep a pod from what the agent would have to put right.
+    is_guarded: bool,
 }
 
 impl Tampered {
@@ -83,29 +86,41 @@ impl Tampered {
         let mut spec = world.shell("tamper", "sleep 3600").mount("/sys/fs/bpf", PINS);
         spec.privileged = privileged;
         let job = pod.start(spec)?;
-        Ok(Self { world, agent, watch, pod, job })
+        let is_guarded = metric(&world.node, "weir_kernel_feature{feature=\"lsm\"} ")? == 1;
+        Ok(Self { world, agent, watch, pod, job, is_guarded })
     }
 
     fn node(&self) -> &Node {
         &self.world.node
     }
 
-    /// Has the job do something.
+    /// Has the job do something; where it is kept from that, which must be so, then a process of the node's.
     fn act(&self, act: &str) -> Result<Value> {
+        let done = self.by_job(act)?;
+        if !self.is_guarded {
+            return Ok(done);
+        }
+        ensure!(done["changed"] == 0 && done["error"] == "EPERM", "by the job: {done}");
+        let mut tamper = self.node().command(Program::Tamper.path()?);
+        tamper.args(self.words(act)?);
+        answer(&exec::run(tamper, Duration::from_secs(10))?.expect_code(0)?)
+    }
+
+    fn by_job(&self, act: &str) -> Result<Value> {
+        let words = self.words(act)?;
+        let words = ["tamper"].into_iter().chain(words.iter().map(String::as_str));
+        answer(&self.job.exec(&words.collect::<Vec<_>>())?.expect_code(0)?)
+    }
+
+    fn words(&self, act: &str) -> Result<[String; 4]> {
         let cgroup = fs::metadata(self.pod.cgroup_folder())?.ino().to_string();
         let (address, port) = (addresses::ATTACKER.v4.to_string(), FORBIDDEN_PORT.to_string());
-        let said = self.job.exec(&["tamper", act, &cgroup, &address, &port])?.expect_code(0)?;
-        serde_json::from_str(&said.stdout).with_context(|| said.describe())
+        Ok([act.to_owned(), cgroup, address, port])
     }
 
     /// How often something was put right.
     fn repairs(&self, what: &str) -> Result<u64> {
-        let mut curl = self.node().command("curl");
-        curl.args(["-sS", "-f", "-m", "5", "http://127.0.0.1:9411/metrics"]);
-        let page = exec::run(curl, Duration::from_secs(10))?.expect_code(0)?.stdout;
-        let name = format!("weir_repairs_total{{what=\"{what}\"}} ");
-        let line = page.lines().find_map(|line| line.strip_prefix(&name));
-        Ok(line.with_context(|| format!("no {name} in {page}"))?.parse()?)
+        metric(self.node(), &format!("weir_repairs_total{{what=\"{what}\"}} "))
     }
 
     /// Waits until `count` more than `before` were put right: within the bound.
@@ -183,6 +198,20 @@ impl Tampered {
         self.agent.stop()?;
         traces::none(&self.world.node)
     }
+}
+
+/// What the tampering program says that it did.
+fn answer(said: &Output) -> Result<Value> {
+    serde_json::from_str(&said.stdout).with_context(|| said.describe())
+}
+
+/// A number of the agent's, by its name and labels as far as the space.
+fn metric(node: &Node, name: &str) -> Result<u64> {
+    let mut curl = node.command("curl");
+    curl.args(["-sS", "-f", "-m", "5", "http://127.0.0.1:9411/metrics"]);
+    let page = exec::run(curl, Duration::from_secs(10))?.expect_code(0)?.stdout;
+    let line = page.lines().find_map(|line| line.strip_prefix(name));
+    Ok(line.with_context(|| format!("no {name} in {page}"))?.parse()?)
 }
 
 /// Sends to the attacker.
@@ -321,7 +350,7 @@ fn a_job_without_privileges_changes_nothing() -> Result<()> {
     let tampered = Tampered::new(false)?;
     let acts = ATTACKS.iter().chain(&REPLACEMENTS).map(|attack| attack.act).chain(KEPT);
     for act in acts {
-        let done = tampered.act(act)?;
+        let done = tampered.by_job(act)?;
         let error = done["error"].as_str().unwrap_or_default();
         ensure!(done["changed"] == 0 && ["EPERM", "ENOENT"].contains(&error), "{done}");
     }
