@@ -42,8 +42,8 @@ pub struct FlowKey {
     pub outcome: u8,
     /// A [`crate::reason::Reason`]; 0 when allowed.
     pub reason: u8,
-    /// Always zero.
-    pub padding: u16,
+    /// Which execution of that process id it was ([`ProcessKey::execution`]).
+    pub execution: u16,
 }
 
 const _: () = assert!(size_of::<FlowKey>() == 28);

@@ -50,7 +50,7 @@ const _: () = assert!(size_of::<Address>() == 16 && align_of::<Address>() == 4);
 
 layout! {
     Endpoint: 20 bytes, aligned to 4 { address: 0, port: 16, protocol: 18, padding: 19 }
-    FlowKey: 28 bytes, aligned to 4 { peer: 0, tgid: 20, outcome: 24, reason: 25, padding: 26 }
+    FlowKey: 28 bytes, aligned to 4 { peer: 0, tgid: 20, outcome: 24, reason: 25, execution: 26 }
     Flow: 80 bytes, aligned to 8 {
         count: 0, bytes_up: 8, bytes_down: 16, first_ns: 24, last_ns: 32, process: 40, comm: 56, rule: 72, known: 76,
     }

@@ -24,6 +24,18 @@ pub struct ProcessKey {
 
 const _: () = assert!(size_of::<ProcessKey>() == 16);
 
+impl ProcessKey {
+    /// Which execution of its process id it is, in few bits: one pair of 65,536 looks alike. 0 where it is not known.
+    #[inline(always)]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "it is folded to few bits")]
+    pub const fn execution(&self) -> u16 {
+        // Those that follow each other differ in the low bits of either.
+        let start = self.start_ns ^ (self.start_ns >> 16) ^ (self.start_ns >> 32);
+        (start as u16) ^ (self.exec_id as u16).rotate_left(8)
+    }
+}
+
 /// An ancestor of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -121,3 +133,19 @@ pub struct KernelOffsets {
 }
 
 const _: () = assert!(size_of::<KernelOffsets>() == 80);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executions_that_follow_each_other_are_told_apart() {
+        let first = ProcessKey { start_ns: 0x0000_1234_5678_9abc, tgid: 7, exec_id: 2 };
+        assert_ne!(first.execution(), ProcessKey { exec_id: 3, ..first }.execution());
+        for apart in [1, 1000, 1 << 16, 1_000_000, 1_000_000_000, 3_600_000_000_000] {
+            let next = ProcessKey { start_ns: first.start_ns + apart, ..first };
+            assert_ne!(first.execution(), next.execution(), "{apart}");
+        }
+        assert_eq!(ProcessKey::default().execution(), 0);
+    }
+}

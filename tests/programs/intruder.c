@@ -13,7 +13,10 @@
  *   intruder reads COUNT FILE       opens and reads a file so many times
  *   intruder family DEPTH           forks that deep, each parent ending first, and connects from the last
  *   intruder threads                connects from a second thread
- *   intruder swarm COUNT            starts so many children one after the other, each of which connects
+ *   intruder swarm COUNT RATE       starts so many children one after the other, so many a second, each of which connects
+ *   intruder child NAME [PID]       a child of that name, which connects; on the node it has that id, or any
+ *   intruder heir                   makes a socket, by which a child sends
+ *   intruder handover               makes a socket and hands it to a child that was there before, which sends by it
  *
  * Exit code: 0 done, whatever came of it; 2 usage.
  */
@@ -39,6 +42,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *result(long value) { return value < 0 ? strerrorname_np(errno) : "ok"; }
@@ -271,6 +275,88 @@ static void *connect_in_thread(void *unused) {
     return NULL;
 }
 
+static void swarm(int count, int rate) {
+    struct timespec next;
+    clock_gettime(CLOCK_MONOTONIC, &next);
+    for (int at = 0; at < count; at++) {
+        pid_t child = fork();
+        if (child == 0) {
+            named("bee", at);
+            connects();
+            _exit(0);
+        }
+        waitpid(child, NULL, 0);
+        next.tv_nsec += 1000000000 / rate;
+        if (next.tv_nsec >= 1000000000) next.tv_sec++, next.tv_nsec -= 1000000000;
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL);
+    }
+    puts("ok");
+}
+
+static void child_with(const char *name, pid_t id) {
+    struct clone_args args = {.exit_signal = SIGCHLD};
+    /* In the container's own namespace, where it matters to nobody, and in the node's. */
+    pid_t ids[2] = {30000, id};
+    if (id) args.set_tid = (uintptr_t)ids, args.set_tid_size = 2;
+    pid_t child = (pid_t)syscall(SYS_clone3, &args, sizeof args);
+    if (child == 0) {
+        named(name, 0);
+        puts(connects());
+        fflush(stdout);
+        _exit(0);
+    }
+    if (child < 0) printf("clone3: %s\n", strerrorname_np(errno));
+    else waitpid(child, NULL, 0);
+}
+
+static const char *sends(int fd) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(4434)};
+    inet_pton(AF_INET, "198.51.100.77", &to.sin_addr);
+    return result(sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof to));
+}
+
+static void heir(void) {
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    pid_t child = fork();
+    if (child == 0) {
+        named("heir", 0);
+        puts(sends(fd));
+        fflush(stdout);
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+}
+
+static void handover(void) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) < 0) return;
+    union {
+        struct cmsghdr head;
+        char space[CMSG_SPACE(sizeof(int))];
+    } rights = {0};
+    char byte = 0;
+    struct iovec part = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    message.msg_control = &rights;
+    message.msg_controllen = sizeof rights;
+    pid_t child = fork();
+    if (child == 0) {
+        named("taker", 0);
+        int fd = -1;
+        if (recvmsg(ends[1], &message, 0) == 1) memcpy(&fd, CMSG_DATA(&rights.head), sizeof fd);
+        puts(fd < 0 ? "none" : sends(fd));
+        fflush(stdout);
+        _exit(0);
+    }
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    rights.head.cmsg_len = CMSG_LEN(sizeof fd);
+    rights.head.cmsg_level = SOL_SOCKET;
+    rights.head.cmsg_type = SCM_RIGHTS;
+    memcpy(CMSG_DATA(&rights.head), &fd, sizeof fd);
+    if (sendmsg(ends[0], &message, 0) < 0) puts(strerrorname_np(errno));
+    waitpid(child, NULL, 0);
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) return 2;
     const char *act = argv[1], *what = argc > 2 ? argv[2] : "0", *last = argc > 3 ? argv[3] : "";
@@ -301,17 +387,10 @@ int main(int argc, char **argv) {
     else if (strcmp(act, "threads") == 0) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, connect_in_thread, NULL) == 0) pthread_join(thread, NULL);
-    } else if (strcmp(act, "swarm") == 0) {
-        for (int at = 0; at < atoi(what); at++) {
-            pid_t child = fork();
-            if (child == 0) {
-                named("bee", at);
-                connects();
-                _exit(0);
-            }
-            waitpid(child, NULL, 0);
-        }
-        puts("ok");
-    } else return 2;
+    } else if (strcmp(act, "swarm") == 0) swarm(atoi(what), atoi(last));
+    else if (strcmp(act, "child") == 0) child_with(what, atoi(last));
+    else if (strcmp(act, "heir") == 0) heir();
+    else if (strcmp(act, "handover") == 0) handover();
+    else return 2;
     return 0;
 }

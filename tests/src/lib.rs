@@ -17,6 +17,7 @@ pub mod download;
 pub mod exec;
 pub mod expect;
 pub mod jobs;
+pub mod kinship;
 pub mod kubernetes;
 pub mod lab;
 pub mod neighbours;

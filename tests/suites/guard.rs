@@ -6,6 +6,7 @@
 use anyhow::{Context, Result, ensure};
 use weir_tests::agent::Agent;
 use weir_tests::jobs::Jobs;
+use weir_tests::kinship::Kin;
 use weir_tests::node::Container;
 use weir_tests::profile::Profile;
 use weir_tests::skip::{self, Skip};
@@ -14,8 +15,6 @@ use weir_tests::vm::{self, Series};
 
 #[path = "guard/intrusion.rs"]
 mod intrusion;
-#[path = "guard/kinship.rs"]
-mod kinship;
 #[path = "guard/reads.rs"]
 mod reads;
 
@@ -50,9 +49,20 @@ fn acts() -> Result<()> {
     agent.wait_for("reconciled")?;
     intrusion::acts(&jobs, &agent).context("intrusion")?;
     reads::acts(&jobs, &agent).context("reads")?;
-    kinship::acts(&jobs, &agent).context("kinship")?;
+    kinship(&jobs, &agent).context("kinship")?;
     agent.stop()?;
     traces::none(&jobs.node)
+}
+
+/// Who it was, in words of the hooks that see every use of a socket.
+fn kinship(jobs: &Jobs, agent: &Agent) -> Result<()> {
+    let kin = Kin::new(jobs, agent, "kin", true)?;
+    kin.orphans_are_known_by_their_ancestors()?;
+    kin.threads_are_their_process()?;
+    kin.ids_that_come_again_are_told_apart()?;
+    kin.who_sends_is_named()?;
+    kin.short_lives_are_named(200, 500)?;
+    kin.end()
 }
 
 /// Runs an act of the intruder in a container; what it said.

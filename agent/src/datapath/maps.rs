@@ -37,7 +37,8 @@ pub struct PodLimits {
 impl Default for PodLimits {
     fn default() -> Self {
         // Powers of two: the kernel rounds the table of buckets up to one.
-        Self { entries: 4096, flows: 512, processes: 128, clients: 64, wire_flows: 256 }
+        // Processes: half of them, from one look at the tables to the next and some more, at 500 a second.
+        Self { entries: 4096, flows: 512, processes: 256, clients: 64, wire_flows: 256 }
     }
 }
 

@@ -178,7 +178,14 @@ pub(crate) fn received(pod: &CurrentPod, tag: &SocketTag, peer: Endpoint, bytes:
 
 #[inline(always)]
 fn key(tag: &SocketTag, peer: Endpoint, outcome: Outcome, reason: u8) -> FlowKey {
-    FlowKey { peer, tgid: tag.process.tgid, outcome: outcome as u8, reason, padding: 0 }
+    let process = &tag.process;
+    FlowKey {
+        peer,
+        tgid: process.tgid,
+        outcome: outcome as u8,
+        reason,
+        execution: process.execution(),
+    }
 }
 
 /// Adds to a flow; true when this is its first sight.

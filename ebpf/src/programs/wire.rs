@@ -239,7 +239,7 @@ fn was_audited(pod: &CurrentPod, tag: &SocketTag, peer: Endpoint, reason: Reason
         tgid: tag.process.tgid,
         outcome: Outcome::Audited as u8,
         reason: reason as u8,
-        padding: 0,
+        execution: 0,
     };
     FLOWS.get_value_ptr_mut(pod.slot, &key).is_some()
 }

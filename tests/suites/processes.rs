@@ -1,0 +1,57 @@
+//! Records name who it was and whom it descends from, whatever a job does to have somebody else named, or nobody.
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method by its path is one of a single lifetime, and a case is for any"
+)]
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use weir_tests::jobs::Jobs;
+use weir_tests::kinship::Kin;
+use weir_tests::{traces, vm};
+
+/// Has a job act under an agent that refuses it everything.
+fn act(privileged: bool, act: impl FnOnce(&Kin<'_>) -> Result<()>) -> Result<()> {
+    let jobs = Jobs::new()?;
+    let agent = Jobs::allowing(&[]).start(&jobs.node)?;
+    let kin = Kin::new(&jobs, &agent, "kin", privileged)?;
+    act(&kin)?;
+    kin.end()?;
+    agent.wait_for("phase=\"gone\"")?;
+    agent.stop()?;
+    traces::none(&jobs.node)
+}
+
+#[test]
+fn orphans_are_known_by_their_ancestors() -> Result<()> {
+    act(false, |kin| kin.orphans_are_known_by_their_ancestors())
+}
+
+#[test]
+fn threads_are_their_process() -> Result<()> {
+    act(false, |kin| kin.threads_are_their_process())
+}
+
+#[test]
+fn ids_that_come_again_are_told_apart() -> Result<()> {
+    act(true, |kin| kin.ids_that_come_again_are_told_apart())
+}
+
+#[test]
+fn who_sends_is_named() -> Result<()> {
+    act(false, |kin| kin.who_sends_is_named())
+}
+
+#[test]
+fn five_hundred_short_lives_a_second_are_all_named() -> Result<()> {
+    const COUNT: usize = 1500;
+    const RATE: usize = 500;
+    act(false, |kin| {
+        let took = kin.short_lives_are_named(COUNT, RATE)?;
+        // Emulated, nothing keeps that pace.
+        let most = Duration::from_secs((COUNT / RATE) as u64 + 2);
+        ensure!(vm::guest_folder().is_some() || took < most, "{COUNT} lives took {took:?}");
+        Ok(())
+    })
+}
