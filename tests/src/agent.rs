@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use crate::exec::{self, DEFAULT_LIMIT, Output, Running};
 use crate::lab::addresses;
@@ -201,7 +202,7 @@ impl Agent {
         kind: &str,
         wanted: impl Fn(&Event) -> bool,
     ) -> Result<Event> {
-        let deadline = Instant::now() + DEFAULT_LIMIT;
+        let deadline = Instant::now() + patient(DEFAULT_LIMIT);
         loop {
             let records = self.records(uid, kind)?;
             if let Some(found) = records.iter().find(|event| wanted(event)) {
@@ -212,8 +213,15 @@ impl Agent {
         }
     }
 
+    /// Whether security modules hold the pod with this uid: the record of its beginning says what its kernel lacks.
+    pub fn guards(&self, uid: &str) -> Result<bool> {
+        let attached = self.record_comes(uid, "attach", |_| true)?;
+        let lacks = attached.value("/lacks").and_then(Value::as_array).context("no `lacks`")?;
+        Ok(!lacks.contains(&Value::from("lsm")))
+    }
+
     /// What `weir pods --json` tells on the node.
-    pub fn pods(node: &Node) -> Result<serde_json::Value> {
+    pub fn pods(node: &Node) -> Result<Value> {
         let mut command = node.command(weir::binary()?);
         command.args(["pods", "--json"]);
         let output = exec::run(command, DEFAULT_LIMIT)?.expect_code(0)?;

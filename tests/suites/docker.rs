@@ -285,8 +285,15 @@ fn check_records(world: &World) -> Result<()> {
         };
         let event = events.iter().find(of_layer);
         let event = event.with_context(|| format!("no record for {layer}: {events:?}"))?;
-        let is_seen = layer == Layer::Job || world.placement == Placement::InPod;
-        let expected = if is_seen { ("cgroup", "probe") } else { ("none", "") };
+        let is_in_pod = layer == Layer::Job || world.placement == Placement::InPod;
+        let expected = if agent.guards(&world.pod.spec().uid)? {
+            // Wherever it is now, it descends from the pod.
+            ("lsm", "probe")
+        } else if is_in_pod {
+            ("cgroup", "probe")
+        } else {
+            ("none", "")
+        };
         ensure!((event.text("/attribution"), event.comm()) == expected, "{layer}: {event}");
     }
     for event in &events {

@@ -89,7 +89,7 @@ fn every_container_of_a_pod_is_enforced_whenever_it_comes() -> Result<()> {
         }
     }
     let nameless = events.iter().find(|event| {
-        event.text("/attribution") == "cgroup"
+        ["cgroup", "lsm"].contains(&event.text("/attribution"))
             && !["attach", "detach"].contains(&event.kind())
             && event.text("/container").is_empty()
     });

@@ -86,7 +86,7 @@ impl Tampered {
         let mut spec = world.shell("tamper", "sleep 3600").mount("/sys/fs/bpf", PINS);
         spec.privileged = privileged;
         let job = pod.start(spec)?;
-        let is_guarded = metric(&world.node, "weir_kernel_feature{feature=\"lsm\"} ")? == 1;
+        let is_guarded = agent.guards(&pod.spec().uid)?;
         Ok(Self { world, agent, watch, pod, job, is_guarded })
     }
 
@@ -120,7 +120,12 @@ impl Tampered {
 
     /// How often something was put right.
     fn repairs(&self, what: &str) -> Result<u64> {
-        metric(self.node(), &format!("weir_repairs_total{{what=\"{what}\"}} "))
+        let mut curl = self.node().command("curl");
+        curl.args(["-sS", "-f", "-m", "5", "http://127.0.0.1:9411/metrics"]);
+        let page = exec::run(curl, Duration::from_secs(10))?.expect_code(0)?.stdout;
+        let name = format!("weir_repairs_total{{what=\"{what}\"}} ");
+        let line = page.lines().find_map(|line| line.strip_prefix(&name));
+        Ok(line.with_context(|| format!("no {name} in {page}"))?.parse()?)
     }
 
     /// Waits until `count` more than `before` were put right: within the bound.
@@ -208,15 +213,6 @@ fn answer(said: &Output) -> Result<Value> {
 /// Whether it could do nothing.
 fn is_refused(done: &Value) -> bool {
     done.get("changed") == Some(&Value::from(0)) && done.get("error") == Some(&Value::from("EPERM"))
-}
-
-/// A number of the agent's, by its name and labels as far as the space.
-fn metric(node: &Node, name: &str) -> Result<u64> {
-    let mut curl = node.command("curl");
-    curl.args(["-sS", "-f", "-m", "5", "http://127.0.0.1:9411/metrics"]);
-    let page = exec::run(curl, Duration::from_secs(10))?.expect_code(0)?.stdout;
-    let line = page.lines().find_map(|line| line.strip_prefix(name));
-    Ok(line.with_context(|| format!("no {name} in {page}"))?.parse()?)
 }
 
 /// Sends to the attacker.

@@ -69,6 +69,10 @@ fn machinery(jobs: &Jobs, agent: &Agent) -> Result<()> {
     expect(&job, &["trial", &own], "ok EBADF EPERM EPERM")?;
 
     shell(&job, &format!("mkdir {ELSEWHERE}"))?;
+    // Runtimes give controllers from the root down; nothing else of a cgroup of others may be written.
+    shell(&job, "echo > /sys/fs/cgroup/cgroup.subtree_control")?;
+    let freeze = job.exec(&["/bin/sh", "-c", &format!("echo 0 > {ELSEWHERE}/cgroup.freeze")])?;
+    ensure!(freeze.code != 0 && freeze.stderr.contains("not permitted"), "{}", freeze.describe());
     expect(&job, &["leave", ELSEWHERE], "EPERM ok")?;
     let event = violation(agent, &pod.spec().uid, "cgroup_left", "cgroup")?;
     ensure!(event.comm() == "intruder", "{event}");

@@ -100,8 +100,10 @@ fn classify(subject: &Subject, file: u64, key: &mut FileKey) -> u32 {
     let file_system: u64 = read(inode, more.inode_super);
     let magic: u64 = read(file_system, more.super_magic);
     if magic == CGROUP2 {
-        let leaves =
-            how & WRITE != 0 && !subject.may_leave() && !is_own_cgroup(subject, at, offsets);
+        let leaves = how & WRITE != 0
+            && !subject.may_leave()
+            && !is_own_cgroup(subject, at, offsets)
+            && !gives_controllers(at, offsets);
         return if leaves { FOREIGN_CGROUP } else { OTHER };
     }
     if subject.pod.state.flags & flags::WATCHES_FILES == 0 || how & READ == 0 {
@@ -172,6 +174,16 @@ fn is_own_cgroup(subject: &Subject, at: Place, offsets: &KernelOffsets) -> bool 
     // The number of a cgroup's inode is its id (`kernfs_ino`, 64-bit machines).
     let cgroup: u64 = read(inode, more.inode_number);
     members::of(cgroup).is_some_and(|member| member.slot == subject.pod.slot)
+}
+
+/// Whether it is the file by which a cgroup gives controllers to those below: a container runtime writes it in every
+/// cgroup from the root to that of its container, and nobody moves by it.
+#[inline(always)]
+fn gives_controllers(at: Place, offsets: &KernelOffsets) -> bool {
+    // `cgroup.subtree_control`; no other file of a cgroup begins with that.
+    const BEGIN: [u64; 2] = [u64::from_ne_bytes(*b"cgroup.s"), u64::from_ne_bytes(*b"ubtree_c")];
+    let [first, second, ..] = at.name(offsets);
+    [first, second] == BEGIN
 }
 
 #[inline(always)]
