@@ -1,7 +1,8 @@
 /* Changes what holds its pod in the kernel, by bpf(2) alone:  tamper ACT CGROUP-ID ADDRESS PORT
  *
  * CGROUP-ID is the number of the pod's cgroup, ADDRESS (IPv4) and PORT are where it wants to get. Prints
- * {"act":"detach","changed":12,"error":"ok"}: how many things it changed, and the last error, "ok" without one. Other
+ * {"act":"detach","changed":12,"error":"ok","command":0}: how many things it changed, and the last error, "ok" without
+ * one, with the command of bpf(2) that it came of. Other
  * agents may be on the machine: only what the programs at this cgroup use is touched, and of that only what is of the
  * cgroup, of its slot, and of the device that leads there.
  */
@@ -27,15 +28,16 @@
 
 static uint64_t cgroup;
 static struct sockaddr_in target;
-static int changed, error;
+static int changed, error, refused, asked;
 
 static long bpf(int command, union bpf_attr *attr) {
+    asked = command;
     return syscall(SYS_bpf, command, attr, sizeof *attr);
 }
 
 /* Notes what became of a change. */
 static void note(long result) {
-    if (result < 0) error = errno;
+    if (result < 0) error = errno, refused = asked;
     else changed++;
 }
 
@@ -376,7 +378,7 @@ int main(int argc, char **argv) {
     target.sin_port = htons(atoi(argv[4]));
     if (inet_pton(AF_INET, argv[3], &target.sin_addr) != 1) return 2;
     act(argv[1]);
-    printf("{\"act\":\"%s\",\"changed\":%d,\"error\":\"%s\"}\n", argv[1], changed,
-           error ? strerrorname_np(error) : "ok");
+    printf("{\"act\":\"%s\",\"changed\":%d,\"error\":\"%s\",\"command\":%d}\n", argv[1], changed,
+           error ? strerrorname_np(error) : "ok", refused);
     return 0;
 }

@@ -6,8 +6,10 @@
 //! Invariant: what is compared is read under the lock that its writer holds, so that the agent's own changes never
 //! look like somebody else's.
 
+mod shared;
+
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fs::{self, File},
     io,
     os::{
@@ -20,26 +22,20 @@ use std::{
 use aya::maps::{IterableMap as _, MapError, lpm_trie};
 use weir_ebpf::{
     address::Endpoint,
-    pod::{AllowEntry, Network, NetworkKey, PodState, SLOTS},
+    pod::{AllowEntry, Network, NetworkKey, SLOTS},
 };
 
 use super::{
     attach::{Attachment, HOOKS, lock},
-    batch::{self, Entries},
+    batch::Entries,
     error::DatapathError,
     kernel::Kernel,
     object::Datapath,
     outer::{KINDS, PodMaps},
-    slot::Slot,
-    tables::Tables,
+    slot::{Slot, slot_bank},
     wire::{Mended, WireAttachment},
 };
 use crate::{events::record::Repaired, netns::filter::Filters};
-
-/// Most networks that the table of all pods can hold.
-const NETWORKS: usize = 65_536;
-/// Most devices that the second layer can know.
-const WIRES: usize = 4096;
 
 /// Something that was not as the agent had left it.
 #[derive(Debug)]
@@ -61,6 +57,8 @@ pub struct Scratch {
     tables: Entries<u32, u32>,
     /// The pods' own tables that were in their places at the last look, by slot; none where that is not known.
     placed: Vec<[u32; KINDS]>,
+    /// The policy that each slot had at the last look.
+    generations: HashMap<u32, u32>,
 }
 
 impl Datapath {
@@ -72,13 +70,14 @@ impl Datapath {
         tables.audit_cgroups(&mut found);
         tables.audit_wires(scratch, &mut found);
         tables.audit_networks(scratch, &mut found);
-        self.look_at_places(scratch);
+        let taken = tables.taken.iter().filter(|taken| **taken).count();
+        self.look_at_places(taken, scratch);
         found
     }
 
     /// Notes which tables the slots have. It is asked first, because one look tells of all pods; that something is wrong
     /// is for [`Datapath::audit_slot`] to say.
-    fn look_at_places(&self, scratch: &mut Scratch) {
+    fn look_at_places(&self, taken: usize, scratch: &mut Scratch) {
         let Scratch { tables, placed, .. } = scratch;
         placed.clear();
         placed.resize(SLOTS, [0; KINDS]);
@@ -92,11 +91,11 @@ impl Datapath {
                 }
             }
         };
-        note(0, maps.allow.ids(tables));
-        note(1, maps.flows.ids(tables));
-        note(2, maps.processes.ids(tables));
-        note(3, maps.clients.ids(tables));
-        note(4, maps.wire_flows.ids(tables));
+        note(0, maps.allow.ids(taken, tables));
+        note(1, maps.flows.ids(taken, tables));
+        note(2, maps.processes.ids(taken, tables));
+        note(3, maps.clients.ids(taken, tables));
+        note(4, maps.wire_flows.ids(taken, tables));
     }
 
     /// Holds the hooks of one pod's cgroup against what was attached there. Where the cgroup is gone nothing is wrong.
@@ -188,6 +187,19 @@ impl Datapath {
         for outcome in exchanged.into_iter().flatten() {
             let (slot, outcome) = (slot.number(), outcome.map(|()| 1));
             found.push(Found { slot, what: Repaired::Table, outcome });
+        }
+    }
+
+    /// Takes away the networks of the policy before, once no program can be under way that began with them. There is
+    /// nothing to be looked at then, and nothing to be tampered with.
+    pub fn retire_networks(&self, slot: &Slot, scratch: &mut Scratch) {
+        // Held to the end, so that nobody writes the next policy's meanwhile.
+        let staged = lock(&slot.bank);
+        let mut tables = lock(&self.tables);
+        let state = tables.state(slot.number());
+        let before = scratch.generations.insert(slot.number(), state.generation);
+        if before == Some(state.generation) && state.bank == *staged {
+            tables.clear_bank(slot_bank(slot.number(), state.bank ^ 1));
         }
     }
 
@@ -294,112 +306,9 @@ const fn is_within(entry: AllowEntry, own: AllowEntry) -> bool {
     entry.rule == own.rule && entry.expires <= own.expires.saturating_add(1)
 }
 
-impl Tables {
-    fn audit_states(&mut self, found: &mut Vec<Found>) {
-        let mut states = [Kernel(PodState::default()); SLOTS];
-        let (what, action) = (Repaired::State, "looking at the pods' states");
-        if let Err(error) = batch::read_array(self.pods.map().fd().as_fd(), &mut states) {
-            found.push(Found { slot: 0, what, outcome: Err(unread(action)(error)) });
-            return;
-        }
-        let pairs = (0_u32..).zip(states.iter().zip(&self.written.pods));
-        for (slot, (there, written)) in pairs.filter(|(_, (there, written))| there.0 != **written) {
-            tracing::debug!(slot, ?there, "a pod's state is another");
-            let repaired = self.pods.set(slot, Kernel(*written), 0);
-            let outcome = repaired.map(|()| 1).map_err(DatapathError::map(action));
-            found.push(Found { slot, what, outcome });
-        }
-    }
-
-    fn audit_cgroups(&mut self, found: &mut Vec<Found>) {
-        let mut ids = [0_u64; SLOTS];
-        let (what, action) = (Repaired::Cgroup, "looking at the pods' cgroups");
-        if let Err(error) = batch::read_array(self.cgroups.map().fd().as_fd(), &mut ids) {
-            found.push(Found { slot: 0, what, outcome: Err(unread(action)(error)) });
-            return;
-        }
-        let pairs = (0_u32..).zip(ids.iter().zip(&self.written.cgroups));
-        for (slot, (_, written)) in pairs.filter(|(_, (there, written))| there != written) {
-            let repaired = self.cgroups.set(slot, *written, 0);
-            let outcome = repaired.map(|()| 1).map_err(DatapathError::map(action));
-            found.push(Found { slot, what, outcome });
-        }
-    }
-
-    fn audit_wires(&mut self, scratch: &mut Scratch, found: &mut Vec<Found>) {
-        let (what, action) = (Repaired::Device, "looking at the devices of pods");
-        let entries = match scratch.wires.read(self.wires.map().fd().as_fd(), WIRES) {
-            Ok(entries) => entries,
-            Err(error) => {
-                found.push(Found { slot: 0, what, outcome: Err(unread(action)(error)) });
-                return;
-            }
-        };
-        let written = &self.written.wires;
-        let right = entries.iter().filter(|(device, slot)| written.get(device) == Some(slot));
-        if entries.len() == written.len() && right.count() == written.len() {
-            return;
-        }
-        let there: std::collections::HashMap<u32, u32> = entries.iter().copied().collect();
-        for (device, slot) in there.iter().filter(|(device, _)| !written.contains_key(device)) {
-            let outcome = self.wires.remove(device).map(|()| 1);
-            let outcome = outcome.map_err(DatapathError::map(action));
-            found.push(Found { slot: *slot, what, outcome });
-        }
-        for (device, slot) in written.iter().filter(|(device, own)| there.get(device) != Some(own))
-        {
-            let outcome = self.wires.insert(*device, *slot, 0).map(|()| 1);
-            let outcome = outcome.map_err(DatapathError::map(action));
-            found.push(Found { slot: *slot, what, outcome });
-        }
-    }
-
-    fn audit_networks(&mut self, scratch: &mut Scratch, found: &mut Vec<Found>) {
-        let (what, action) = (Repaired::Network, "looking at the trusted networks");
-        let entries = match scratch.networks.read(self.networks.map().fd().as_fd(), NETWORKS) {
-            Ok(entries) => entries,
-            Err(error) => {
-                found.push(Found { slot: 0, what, outcome: Err(unread(action)(error)) });
-                return;
-            }
-        };
-        let written = &self.written.networks;
-        let is_right = |bits: u32, key: &NetworkKey, network: &Network| {
-            let bank = written.get(&key.slot_bank);
-            bank.and_then(|bank| bank.get(&(bits, *key))).is_some_and(|own| own == network)
-        };
-        let size: usize = written.values().map(std::collections::HashMap::len).sum();
-        let right = |(key, network): &&(lpm_trie::Key<Kernel<NetworkKey>>, Kernel<Network>)| {
-            is_right(key.prefix_len(), &key.data().0, &network.0)
-        };
-        if entries.len() == size && entries.iter().filter(right).count() == size {
-            return;
-        }
-        let kept: HashSet<(u32, NetworkKey)> =
-            entries.iter().filter(right).map(|(key, _)| (key.prefix_len(), key.data().0)).collect();
-        // What is there and should not be goes first: it may stand where something else belongs.
-        let foreign = entries.iter().filter(|entry| !right(entry)).map(|(key, _)| {
-            let data = key.data().0;
-            (
-                data.slot_bank / 2,
-                self.networks.remove(&lpm_trie::Key::new(key.prefix_len(), Kernel(data))),
-            )
-        });
-        let foreign: Vec<(u32, Result<(), MapError>)> = foreign.collect();
-        let missing =
-            written.values().flatten().filter(|((bits, key), _)| !kept.contains(&(*bits, *key)));
-        let missing = missing.map(|((bits, key), network)| {
-            let entry = lpm_trie::Key::new(*bits, Kernel(*key));
-            (key.slot_bank / 2, self.networks.insert(&entry, Kernel(*network), 0))
-        });
-        let missing: Vec<(u32, Result<(), MapError>)> = missing.collect();
-        found.extend(foreign.into_iter().chain(missing).map(|(slot, outcome)| {
-            let outcome = outcome.map(|()| 1).map_err(DatapathError::map(action));
-            Found { slot, what, outcome }
-        }));
-    }
-}
-
 fn unread(action: &'static str) -> impl FnOnce(io::Error) -> DatapathError {
     move |error| DatapathError::map(action)(MapError::IoError(error))
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,7 +114,8 @@ impl<K: aya::Pod, V: aya::Pod> Entries<K, V> {
                 last: next.as_mut_ptr() as u64,
                 keys: self.keys.as_mut_ptr() as u64,
                 values: self.values.as_mut_ptr() as u64,
-                count: u32::try_from(room).map_err(io::Error::other)?,
+                count: u32::try_from(room.min(limit - self.read.len()))
+                    .map_err(io::Error::other)?,
                 map: number(map)?,
                 ..BatchRequest::default()
             };

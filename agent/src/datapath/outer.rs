@@ -58,12 +58,14 @@ where
         syscall::lookup(self.fd.as_fd(), &slot)
     }
 
-    /// Those of all slots that have one, in one system call; `None` where the kernel has none for it (before Linux 5.14).
+    /// Those of the first `count` slots that have one, in one system call; `None` where the kernel has none for it (before
+    /// Linux 5.14).
     pub(super) fn ids<'e>(
         &self,
+        count: usize,
         room: &'e mut Entries<u32, u32>,
     ) -> io::Result<Option<&'e [(u32, u32)]>> {
-        room.batched(self.fd.as_fd(), weir_ebpf::pod::SLOTS)
+        room.batched(self.fd.as_fd(), count)
     }
 
     /// Takes a slot's table away.

@@ -37,7 +37,7 @@ pub struct Slot {
     /// The kernel's identifiers of these tables, in the order of [`super::outer::KINDS`].
     pub(super) ids: [u32; KINDS],
     /// Which bank of networks was written last.
-    bank: Mutex<u32>,
+    pub(super) bank: Mutex<u32>,
 }
 
 /// A trusted network with the ports that the kernel is to know.
@@ -378,7 +378,7 @@ impl Slot {
 }
 
 /// The key of a bank in the table of networks.
-const fn slot_bank(slot: u32, bank: u32) -> u32 {
+pub(super) const fn slot_bank(slot: u32, bank: u32) -> u32 {
     NetworkKey::new(slot, bank, Address::from_v4_be(0)).slot_bank
 }
 

@@ -138,6 +138,7 @@ fn look_at_tables(pods: &[Arc<Enforced>], repairs: &Repairs, scratch: &mut Scrat
             let Some(attachment) = attachment.as_mut() else { return };
             datapath.audit_hooks(attachment, &mut found);
             datapath.audit_slot(pod.pod.slot(), scratch, &mut found);
+            datapath.retire_networks(pod.pod.slot(), scratch);
             for found in found {
                 tell(Some(pod), found, repairs);
             }
