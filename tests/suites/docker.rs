@@ -286,13 +286,13 @@ fn check_records(world: &World) -> Result<()> {
         let event = events.iter().find(of_layer);
         let event = event.with_context(|| format!("no record for {layer}: {events:?}"))?;
         let is_in_pod = layer == Layer::Job || world.placement == Placement::InPod;
-        let expected = if agent.guards(&world.pod.spec().uid)? {
+        let expected = match (agent.guards(&world.pod.spec().uid)?, is_in_pod) {
+            (true, true) => ("lsm", "probe"),
             // Wherever it is now, it descends from the pod.
-            ("lsm", "probe")
-        } else if is_in_pod {
-            ("cgroup", "probe")
-        } else {
-            ("none", "")
+            (true, false) if layer == Layer::Daemon => ("lsm", "probe"),
+            (false, true) => ("cgroup", "probe"),
+            // What came over a bridge belongs to no socket any more.
+            _ => ("none", ""),
         };
         ensure!((event.text("/attribution"), event.comm()) == expected, "{layer}: {event}");
     }
