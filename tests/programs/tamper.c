@@ -189,18 +189,24 @@ static uint32_t own_device(uint32_t slot) {
     return 0;
 }
 
-/* A program that lets everything pass. */
+/* A program that lets everything pass. One for a cgroup uses the storage of ours, without which newer kernels (6.12.117,
+ * 7.3) put it in no place of ours. */
 static int open_program(uint32_t type, uint32_t attach_type, int verdict) {
     struct bpf_insn code[] = {
+        {.code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_FD, .imm = map("SLOT")},
+        {0},
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2, .imm = 0},
+        {.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_get_local_storage},
         {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = verdict},
         {.code = BPF_JMP | BPF_EXIT},
     };
+    const int begin = type == BPF_PROG_TYPE_SCHED_CLS ? 4 : 0;
     union bpf_attr attr;
     memset(&attr, 0, sizeof attr);
     attr.prog_type = type;
     attr.expected_attach_type = attach_type;
-    attr.insns = (uint64_t)(unsigned long)code;
-    attr.insn_cnt = 2;
+    attr.insns = (uint64_t)(unsigned long)(code + begin);
+    attr.insn_cnt = sizeof code / sizeof *code - begin;
     attr.license = (uint64_t)(unsigned long)"GPL";
     return bpf(BPF_PROG_LOAD, &attr);
 }
