@@ -37,7 +37,7 @@ const ON_NODES: [&str; 18] = [
     "wire",
 ];
 /// Suites that measure, look for what is left on the machine, or take all of it.
-const ALONE: [&str; 4] = ["cleanup", "images", "neighbours", "races"];
+const ALONE: [&str; 5] = ["cleanup", "images", "neighbours", "processes", "races"];
 /// Suites that run what is fetched and built first, and the most time for one of their cases.
 const SLOW_SUITES: [&str; 2] = ["api_server", "kubelet"];
 const SLOW_CASE_LIMIT: Duration = Duration::from_secs(1200);
