@@ -1,3 +1,5 @@
+//! What a look at the tables changes.
+
 use std::collections::HashSet;
 
 use weir_ebpf::pod::{PodState, flags};
