@@ -65,12 +65,14 @@ impl Datapath {
     /// Holds the tables that all pods share against what was written there.
     pub fn audit_tables(&self, scratch: &mut Scratch) -> Vec<Found> {
         let mut found = Vec::new();
-        let tables = &mut *lock(&self.tables);
+        let mut tables = lock(&self.tables);
         tables.audit_states(&mut found);
         tables.audit_cgroups(&mut found);
         tables.audit_wires(scratch, &mut found);
         tables.audit_networks(scratch, &mut found);
         let taken = tables.taken.iter().filter(|taken| **taken).count();
+        // A pod that starts waits for this lock, and needs not wait for what comes now.
+        drop(tables);
         self.look_at_places(taken, scratch);
         found
     }
