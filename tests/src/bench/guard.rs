@@ -4,12 +4,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use serde_json::Value;
+use anyhow::Result;
 
 use super::accounts::Accounts;
-use super::row::median;
-use super::{Ground, Row, Target, example};
+use super::{Ground, Rounds, Row, Target, example};
 use crate::exec;
 
 /// Odd: the median is one of them.
@@ -22,19 +20,12 @@ pub(super) fn rows(_ground: &Ground) -> Result<Vec<Row>> {
     let mut command = Command::new(example("guard_bench")?);
     command.arg(ROUNDS);
     let output = exec::run(command, LIMIT)?.expect_code(0)?;
-    let rounds: Vec<Value> = output
-        .stdout
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()
-        .context("reading guard_bench's report")?;
+    let rounds = Rounds::read(&output)?;
     let row = |case: &str, name: &str, most| -> Result<Row> {
-        let values = rounds.iter().map(|round| round.get(case).and_then(Value::as_f64));
-        let value = values.collect::<Option<Vec<f64>>>().map(median);
         Ok(Row {
             name: format!("security hook: {name}"),
             unit: "ns",
-            value: value.with_context(|| format!("no {case}"))?,
+            value: rounds.median(case)?,
             against: None,
             target: Target::AtMost(most),
         })

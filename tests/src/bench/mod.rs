@@ -20,9 +20,11 @@ mod throughput;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 pub use self::row::{Row, Target};
+use crate::exec::Output;
 use crate::lab::Lab;
 use crate::profile::Profile;
 use crate::programs::target_folder;
@@ -51,6 +53,21 @@ fn example(name: &str) -> Result<PathBuf> {
     let path = target_folder()?.join("examples").join(name);
     ensure!(path.is_file(), "no {}: build it with `--example {name}`", path.display());
     Ok(path)
+}
+
+/// What a measuring program says in its rounds, a JSON object on each line: by case, the median.
+struct Rounds(Vec<Value>);
+
+impl Rounds {
+    fn read(output: &Output) -> Result<Self> {
+        let lines = output.stdout.lines().map(serde_json::from_str);
+        Ok(Self(lines.collect::<Result<_, _>>().context("reading a measuring program's report")?))
+    }
+
+    fn median(&self, case: &str) -> Result<f64> {
+        let values = self.0.iter().map(|round| round.get(case).and_then(Value::as_f64));
+        values.collect::<Option<Vec<f64>>>().map(row::median).with_context(|| format!("no {case}"))
+    }
 }
 
 type Group = (&'static str, fn(&Ground) -> Result<Vec<Row>>);

@@ -5,11 +5,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use serde_json::Value;
+use anyhow::Result;
 
-use super::row::median;
-use super::{Ground, Row, Target, example};
+use super::{Ground, Rounds, Row, Target, example};
 use crate::exec;
 
 /// Odd: the median is one of them. Each takes every case in turn.
@@ -42,16 +40,8 @@ pub(super) fn rows(ground: &Ground) -> Result<Vec<Row>> {
     let mut command = ground.lab.client.host().enter(&bench);
     command.args(["eth0", ROUNDS]);
     let output = exec::run(command, LIMIT)?.expect_code(0)?;
-    let rounds: Vec<Value> = output
-        .stdout
-        .lines()
-        .map(serde_json::from_str)
-        .collect::<Result<_, _>>()
-        .context("reading packet_bench's report")?;
-    let of = |case: &str| -> Result<f64> {
-        let values = rounds.iter().map(|round| round.get(case).and_then(Value::as_f64));
-        values.collect::<Option<Vec<f64>>>().map(median).with_context(|| format!("no {case}"))
-    };
+    let rounds = Rounds::read(&output)?;
+    let of = |case: &str| rounds.median(case);
     let row = |name: String, value: f64, against, target| Row {
         name,
         unit: "ns",
