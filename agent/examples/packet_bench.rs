@@ -39,7 +39,8 @@ struct Bench {
 impl Bench {
     /// A pod that allows `entries` endpoints and one network.
     fn new(sockets: Sockets, entries: u32, device: u32) -> anyhow::Result<Self> {
-        let options = LoadOptions { slot_without_cgroup: FIRST_SLOT, sockets };
+        let options =
+            LoadOptions { slot_without_cgroup: FIRST_SLOT, sockets, ..LoadOptions::default() };
         let (datapath, _ring) = Datapath::load_with(options, None)?;
         let limits = PodLimits::default();
         let limits = PodLimits { entries: limits.entries.max(entries), ..limits };

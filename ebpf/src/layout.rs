@@ -9,7 +9,7 @@ use crate::{
     address::{Address, Endpoint},
     credential::{FileKey, NamePattern, PathPattern, PathPatterns, WatchedFile},
     flow::{Client, Event, Flow, FlowKey, WireFlow, WireKey},
-    lineage::{Lineage, Member},
+    lineage::{Lineage, Member, ProcessLimits},
     offsets::GuardOffsets,
     pod::{AllowEntry, EVENT_RING_BYTES, Network, NetworkKey, NetworkPort, PodCounters, PodState},
     process::{Ancestor, KernelOffsets, Process, ProcessKey},
@@ -95,11 +95,12 @@ layout! {
         inode_super: 72, inode_number: 76, inode_links: 80, super_magic: 84, super_device: 88, proc_pid: 92,
         proc_inode: 96,
     }
-    Member: 16 bytes, aligned to 8 { container: 0, slot: 8, padding: 12 }
+    Member: 16 bytes, aligned to 8 { container: 0, slot: 8, counted: 12 }
     Lineage: 232 bytes, aligned to 8 {
         pod: 0, container: 8, arguments: 16, process: 24, slot: 40, depth: 44, flags: 48, padding: 52, comm: 56,
         ancestors: 72,
     }
+    ProcessLimits: 8 bytes, aligned to 4 { of_pod: 0, of_all: 4 }
     NamePattern: 80 bytes, aligned to 8 { value: 0, mask: 40 }
     PathPattern: 488 bytes, aligned to 8 { components: 0, count: 480, anchored: 484 }
     PathPatterns: 7816 bytes, aligned to 8 { patterns: 0, count: 7808, padding: 7812 }

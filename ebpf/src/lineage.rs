@@ -4,13 +4,67 @@
 //! A process belongs to the pod in whose cgroup it runs, or ran: what leaves the cgroup is still the pod's, and so is
 //! all that it starts.
 
-use crate::process::{ANCESTORS, Ancestor, COMM_BYTES, ProcessKey};
+use crate::{
+    pod::SLOTS,
+    process::{ANCESTORS, Ancestor, COMM_BYTES, ProcessKey},
+};
 
 /// Processes of all pods of a node that are kept.
 pub const PROCESSES: usize = 65_536;
 
+/// How many processes pods may have.
+///
+/// A process that is not kept is nobody's to the hooks that see the whole machine. So those that a pod starts end before
+/// the table does: no pod leaves another without room, and there is always some for the first processes of containers,
+/// which come from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ProcessLimits {
+    /// Of one pod.
+    pub of_pod: u32,
+    /// Of all pods.
+    pub of_all: u32,
+}
+
+const _: () = assert!(size_of::<ProcessLimits>() == 8);
+
+impl ProcessLimits {
+    /// Those of a machine of which `kept` processes are kept, for many pods: one may have a quarter.
+    #[must_use]
+    pub const fn of_many(kept: u32) -> Self {
+        Self { of_pod: kept / 4, of_all: Self::forked(kept) }
+    }
+
+    /// Those of a machine of which `kept` processes are kept, all of one tree.
+    #[must_use]
+    pub const fn of_one(kept: u32) -> Self {
+        Self { of_pod: Self::forked(kept), of_all: Self::forked(kept) }
+    }
+
+    const fn forked(kept: u32) -> u32 {
+        kept - kept / 8
+    }
+
+    /// Whether a pod may start another process, where it and all pods together have so many.
+    #[inline(always)]
+    #[must_use]
+    pub const fn admits(self, of_pod: u64, of_all: u64) -> bool {
+        of_pod < self.of_pod as u64 && of_all < self.of_all as u64
+    }
+}
+
 /// Bytes of a command line that are in its digest.
 pub const ARGUMENT_BYTES: usize = 256;
+
+/// Cgroups of all pods of a node that are known: so many for each that none can leave another without.
+pub const CGROUPS: usize = SLOTS * CGROUPS_OF_POD;
+
+/// Cgroups of one pod that are known.
+pub const CGROUPS_OF_POD: usize = 256;
+
+/// Those among them that the pod's own processes make, below its containers': the others are left to whoever makes
+/// containers. What runs in further ones is known by what it descends from, and may not move between them.
+pub const CGROUPS_MADE_BY_POD: u64 = 224;
 
 /// A cgroup of a pod: the pod's own, one of its containers', or one below.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,8 +74,8 @@ pub struct Member {
     pub container: u64,
     /// The pod.
     pub slot: u32,
-    /// Always zero.
-    pub padding: u32,
+    /// 1 if a process of a pod made it, and it is counted.
+    pub counted: u32,
 }
 
 const _: () = assert!(size_of::<Member>() == 16);
@@ -30,8 +84,9 @@ impl Member {
     /// What the cgroup `id`, made below this one, is.
     #[inline(always)]
     #[must_use]
-    pub const fn below(self, id: u64) -> Self {
-        Self { container: if self.container == 0 { id } else { self.container }, ..self }
+    pub const fn below(self, id: u64, counted: bool) -> Self {
+        let container = if self.container == 0 { id } else { self.container };
+        Self { container, slot: self.slot, counted: counted as u32 }
     }
 }
 
@@ -94,10 +149,23 @@ mod tests {
 
     #[test]
     fn a_container_is_the_first_cgroup_below_the_pods() {
-        let pod = Member { container: 0, slot: 7, padding: 0 };
-        let container = pod.below(11);
+        let pod = Member { container: 0, slot: 7, counted: 0 };
+        let container = pod.below(11, false);
         assert_eq!(container, Member { container: 11, ..pod });
-        assert_eq!(container.below(12), container);
+        assert_eq!(container.below(12, false), container);
+        let counted = container.below(12, true);
+        assert_eq!(counted, Member { counted: 1, ..container });
+        assert_eq!(counted.below(13, false), container);
+    }
+
+    #[test]
+    fn no_pod_takes_the_room_of_others() {
+        let limits = ProcessLimits::of_many(1024);
+        assert!(limits.admits(255, 255) && !limits.admits(256, 256));
+        // Three have all of theirs; the fourth finds some, and containers begin after that.
+        assert!(limits.admits(127, 895) && !limits.admits(128, 896));
+        let limits = ProcessLimits::of_one(1024);
+        assert!(limits.admits(895, 895) && !limits.admits(896, 896));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use crate::{
     address::{Address, Endpoint, protocol},
     flow::Event,
-    reason::Reason,
+    reason::REASONS,
 };
 
 /// How many pods one set of programs serves; slot 0 is never used and means "deny everything".
@@ -202,7 +202,7 @@ impl Network {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PodCounters {
-    /// Connects and packets refused, by the number of the reason.
+    /// Connects and packets refused, by the place of the reason.
     pub refused: [u64; REASONS],
     /// Connects and packets that audit mode let pass, likewise.
     pub audited: [u64; REASONS],
@@ -227,10 +227,6 @@ pub struct PodCounters {
 }
 
 const _: () = assert!(size_of::<PodCounters>() == 72 + 2 * 8 * REASONS);
-
-/// Places for counts by reason: a power of two, so that a masked number is always one of them.
-pub const REASONS: usize = 16;
-const _: () = assert!(REASONS.is_power_of_two() && Reason::ALL.len() < REASONS);
 
 impl PodCounters {
     /// Connects and packets refused, whatever the reason.

@@ -1,5 +1,9 @@
 //! Why a packet, a connect or a name was refused: one closed set for kernel, events and people.
 
+/// Places for counts by reason: a power of two, so that a masked number is always one of them, and its own.
+pub const REASONS: usize = 16;
+const _: () = assert!(REASONS.is_power_of_two() && Reason::ALL.len() <= REASONS);
+
 /// The closed set of reasons; the numbers cross the kernel boundary, the names are what events carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -35,11 +39,13 @@ pub enum Reason {
     CredentialRead = 14,
     /// A process that left the pod's cgroup, or tried to.
     CgroupLeft = 15,
+    /// A process more than a pod may have, since no more can be followed.
+    ProcessLimit = 16,
 }
 
 impl Reason {
     /// Every reason, in numeric order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::DomainNotInAllowlist,
         Self::DirectIpNoDns,
         Self::PortNotAllowed,
@@ -55,6 +61,7 @@ impl Reason {
         Self::BpfDenied,
         Self::CredentialRead,
         Self::CgroupLeft,
+        Self::ProcessLimit,
     ];
 
     /// The name that event records carry.
@@ -76,7 +83,15 @@ impl Reason {
             Self::BpfDenied => "bpf_denied",
             Self::CredentialRead => "credential_read",
             Self::CgroupLeft => "cgroup_left",
+            Self::ProcessLimit => "process_limit",
         }
+    }
+
+    /// Where it stands in counts by reason ([`REASONS`]).
+    #[inline(always)]
+    #[must_use]
+    pub const fn place(self) -> usize {
+        self as usize & (REASONS - 1)
     }
 
     /// The reason with this number.

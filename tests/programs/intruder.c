@@ -17,6 +17,7 @@
  *   intruder child NAME [PID]       a child of that name, which connects; on the node it has that id, or any
  *   intruder heir                   makes a socket, by which a child sends
  *   intruder handover               makes a socket and hands it to a child that was there before, which sends by it
+ *   intruder brood COUNT            starts so many children, which stay: how many came of it, and why no more
  *
  * Exit code: 0 done, whatever came of it; 2 usage.
  */
@@ -357,6 +358,25 @@ static void handover(void) {
     waitpid(child, NULL, 0);
 }
 
+/* They hold nothing that somebody waits for, and end with their container, or when they are killed. */
+static void brood(int count) {
+    int born = 0;
+    const char *said = "ok";
+    for (; born < count; born++) {
+        pid_t child = fork();
+        if (child == 0) {
+            named("chick", born);
+            for (int fd = 0; fd < 3; fd++) close(fd);
+            for (;;) pause();
+        }
+        if (child < 0) {
+            said = strerrorname_np(errno);
+            break;
+        }
+    }
+    printf("%d %s\n", born, said);
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) return 2;
     const char *act = argv[1], *what = argc > 2 ? argv[2] : "0", *last = argc > 3 ? argv[3] : "";
@@ -391,6 +411,7 @@ int main(int argc, char **argv) {
     else if (strcmp(act, "child") == 0) child_with(what, atoi(last));
     else if (strcmp(act, "heir") == 0) heir();
     else if (strcmp(act, "handover") == 0) handover();
+    else if (strcmp(act, "brood") == 0) brood(atoi(what));
     else return 2;
     return 0;
 }

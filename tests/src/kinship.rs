@@ -5,8 +5,24 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::agent::Agent;
+use crate::exec::DEFAULT_LIMIT;
 use crate::jobs::Jobs;
-use crate::node::{Container, Pod, PodSpec};
+use crate::metrics::Samples;
+use crate::node::{Container, Node, Pod, PodSpec};
+use crate::vm::patient;
+
+/// `limits.processes` of the agent of [`Kin::nobody_has_more_than_a_share`].
+const KEPT: u32 = 1024;
+/// What one pod may have of it.
+const SHARE: usize = KEPT as usize / 4;
+/// How many more a job tries to have.
+const MORE: usize = 40;
+
+/// What that agent is configured with.
+#[must_use]
+pub fn limits() -> String {
+    format!("limits: {{ processes: {KEPT} }}")
+}
 
 /// A job that connects in strange ways, in a pod that may connect to nothing.
 #[derive(Debug)]
@@ -89,19 +105,80 @@ impl<'a> Kin<'a> {
         Ok(())
     }
 
+    /// A job that has all processes that a pod may have starts no more, where security modules are there to refuse it;
+    /// elsewhere those beyond are counted. Whoever ends makes room: it may have as many again.
+    pub fn nobody_has_more_than_a_share(&self, node: &Node) -> Result<()> {
+        let uid = &self.pod.spec().uid;
+        let guards = self.agent.guards(uid)?;
+        // What else the container is: its init, and what is run in it.
+        let (most, others) = (SHARE - 1, 8);
+        for round in 1..=2 {
+            let before = Followed::now(node)?;
+            let said = self.act(&["brood", &(SHARE + MORE).to_string()])?;
+            let (born, reason) = said.split_once(' ').context(said.clone())?;
+            let born: usize = born.parse().context(said.clone())?;
+            let full = Followed::now(node)?;
+            if guards {
+                let fit = (most - others..=most).contains(&born) && reason == "EAGAIN";
+                ensure!(fit, "round {round}: {said}");
+                ensure!(full.lost == before.lost, "some are not followed: {before:?}, {full:?}");
+                let refused = self.record("intruder")?;
+                ensure!(refused.reason() == "process_limit", "{refused}");
+                ensure!(refused.proto() == "fork" && refused.verdict() == "block", "{refused}");
+            } else {
+                ensure!(born == SHARE + MORE && reason == "ok", "round {round}: {said}");
+                let lost = full.lost - before.lost;
+                ensure!((MORE..=MORE + others).contains(&lost), "{lost} of {MORE}");
+            }
+            let share = (SHARE - others..=SHARE).contains(&full.all);
+            ensure!(share, "round {round}: {} are followed, of {SHARE}", full.all);
+            // All but the container's first process. Who comes from outside still finds room.
+            self.job.exec(&["/bin/sh", "-c", "kill -9 -1"])?.expect_code(0)?;
+            let deadline = Instant::now() + patient(DEFAULT_LIMIT);
+            while Followed::now(node)?.all != before.all {
+                ensure!(Instant::now() < deadline, "{before:?}, {:?}", Followed::now(node)?);
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+
     fn record(&self, comm: &str) -> Result<crate::weir::Event> {
         let uid = &self.pod.spec().uid;
         self.agent.record_comes(uid, "violation", |event| event.comm() == comm)
     }
 
     fn intrude(&self, words: &[&str], said: &str) -> Result<()> {
+        let found = self.act(words)?;
+        ensure!(found == said, "{words:?}: {found}, not {said}");
+        Ok(())
+    }
+
+    /// What an act said, its words with one space between.
+    fn act(&self, words: &[&str]) -> Result<String> {
         let mut command = vec!["/bin/intruder"];
         command.extend(words);
         let output = self.job.exec(&command)?;
         ensure!(output.code == 0, "{words:?}: {}", output.describe());
-        let found = output.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
-        ensure!(found == said, "{words:?}: {found}, not {said}");
-        Ok(())
+        Ok(output.stdout.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// What an agent tells of the processes that are followed.
+#[derive(Debug)]
+struct Followed {
+    all: usize,
+    lost: usize,
+}
+
+impl Followed {
+    fn now(node: &Node) -> Result<Self> {
+        let samples = Samples::of(node)?;
+        // Of what all pods may have, which is an eighth less than all.
+        let ratio = samples.get("weir_map_fill_ratio{map=\"processes\"}")?;
+        let lost = samples.count("weir_events_lost_total{where=\"processes\"}")?;
+        let all = (ratio * f64::from(KEPT - KEPT / 8)).round();
+        Ok(Self { all: all.to_string().parse()?, lost: usize::try_from(lost)? })
     }
 }
 

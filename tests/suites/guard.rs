@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, ensure};
 use weir_tests::agent::Agent;
 use weir_tests::jobs::Jobs;
-use weir_tests::kinship::Kin;
+use weir_tests::kinship::{self, Kin};
 use weir_tests::node::Container;
 use weir_tests::profile::Profile;
 use weir_tests::skip::{self, Skip};
@@ -42,7 +42,7 @@ fn acts() -> Result<()> {
         .namespace("vault", &blocking.text())
         .namespace("audit", &auditing)
         .namespace("docker", &docker.text())
-        .config("require: { lsm: true }")
+        .config(&format!("require: {{ lsm: true }}\n{}", kinship::limits()))
         .write(&jobs.node)?;
     let agent = Agent::spawn(&jobs.node)?;
     agent.wait_for("security modules call weir's programs")?;
@@ -62,6 +62,9 @@ fn kinship(jobs: &Jobs, agent: &Agent) -> Result<()> {
     kin.ids_that_come_again_are_told_apart()?;
     kin.who_sends_is_named()?;
     kin.short_lives_are_named(200, 500)?;
+    kin.end()?;
+    let kin = Kin::new(jobs, agent, "brood", false)?;
+    kin.nobody_has_more_than_a_share(&jobs.node)?;
     kin.end()
 }
 

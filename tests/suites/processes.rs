@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use weir_tests::jobs::Jobs;
-use weir_tests::kinship::Kin;
+use weir_tests::kinship::{self, Kin};
+use weir_tests::node::Node;
 use weir_tests::{traces, vm};
 
 /// Has a job act under an agent that refuses it everything.
-fn act(privileged: bool, act: impl FnOnce(&Kin<'_>) -> Result<()>) -> Result<()> {
+fn act(privileged: bool, act: impl FnOnce(&Kin<'_>, &Node) -> Result<()>) -> Result<()> {
     let jobs = Jobs::new()?;
-    let agent = Jobs::allowing(&[]).start(&jobs.node)?;
+    let agent = Jobs::allowing(&[]).config(&kinship::limits()).start(&jobs.node)?;
     let kin = Kin::new(&jobs, &agent, "kin", privileged)?;
-    act(&kin)?;
+    act(&kin, &jobs.node)?;
     kin.end()?;
     agent.wait_for("phase=\"gone\"")?;
     agent.stop()?;
@@ -25,29 +26,34 @@ fn act(privileged: bool, act: impl FnOnce(&Kin<'_>) -> Result<()>) -> Result<()>
 
 #[test]
 fn orphans_are_known_by_their_ancestors() -> Result<()> {
-    act(false, |kin| kin.orphans_are_known_by_their_ancestors())
+    act(false, |kin, _| kin.orphans_are_known_by_their_ancestors())
 }
 
 #[test]
 fn threads_are_their_process() -> Result<()> {
-    act(false, |kin| kin.threads_are_their_process())
+    act(false, |kin, _| kin.threads_are_their_process())
 }
 
 #[test]
 fn ids_that_come_again_are_told_apart() -> Result<()> {
-    act(true, |kin| kin.ids_that_come_again_are_told_apart())
+    act(true, |kin, _| kin.ids_that_come_again_are_told_apart())
 }
 
 #[test]
 fn who_sends_is_named() -> Result<()> {
-    act(false, |kin| kin.who_sends_is_named())
+    act(false, |kin, _| kin.who_sends_is_named())
+}
+
+#[test]
+fn nobody_has_more_than_a_share() -> Result<()> {
+    act(false, |kin, node| kin.nobody_has_more_than_a_share(node))
 }
 
 #[test]
 fn five_hundred_short_lives_a_second_are_all_named() -> Result<()> {
     const COUNT: usize = 1500;
     const RATE: usize = 500;
-    act(false, |kin| {
+    act(false, |kin, _| {
         let took = kin.short_lives_are_named(COUNT, RATE)?;
         // Emulated, nothing keeps that pace.
         let most = Duration::from_secs((COUNT / RATE) as u64 + 4);

@@ -12,6 +12,7 @@ use serde_json::Value;
 use weir_tests::agent::Agent;
 use weir_tests::exec::{self, Output};
 use weir_tests::lab::{Watch, addresses};
+use weir_tests::metrics::Samples;
 use weir_tests::node::{Container, Node, Options, Pod, PodSpec};
 use weir_tests::programs::Program;
 use weir_tests::traces;
@@ -120,12 +121,7 @@ impl Tampered {
 
     /// How often something was put right.
     fn repairs(&self, what: &str) -> Result<u64> {
-        let mut curl = self.node().command("curl");
-        curl.args(["-sS", "-f", "-m", "5", "http://127.0.0.1:9411/metrics"]);
-        let page = exec::run(curl, Duration::from_secs(10))?.expect_code(0)?.stdout;
-        let name = format!("weir_repairs_total{{what=\"{what}\"}} ");
-        let line = page.lines().find_map(|line| line.strip_prefix(&name));
-        Ok(line.with_context(|| format!("no {name} in {page}"))?.parse()?)
+        Samples::of(self.node())?.count(&format!("weir_repairs_total{{what=\"{what}\"}}"))
     }
 
     /// Waits until `count` more than `before` were put right: within the bound.

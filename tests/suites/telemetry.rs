@@ -1,7 +1,7 @@
 //! What an operator's systems are told of a node: metrics that say what happened, records in files that do not grow for
 //! ever, and in a collector.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Instant;
 
@@ -10,10 +10,10 @@ use serde_json::Value;
 use weir_tests::agent::{Agent, AgentSpec};
 use weir_tests::collector::{Collector, Libraries};
 use weir_tests::deploy::{METRICS, metric};
-use weir_tests::exec;
 use weir_tests::jobs::{Jobs, LIMIT, connects, fetch};
 use weir_tests::lab::addresses;
-use weir_tests::node::{Node, PodSpec};
+use weir_tests::metrics::Samples;
+use weir_tests::node::PodSpec;
 use weir_tests::profile::Profile;
 use weir_tests::skip::{self, Skip};
 use weir_tests::vm::patient;
@@ -22,29 +22,10 @@ use weir_tests::vm::patient;
 const FILES: &str = "files.example.com";
 const MIRROR: &str = "mirror.example.com";
 
-/// The page of an agent's metrics, each sample by its name and labels.
-fn scrape(node: &Node) -> Result<BTreeMap<String, f64>> {
-    let mut command = node.command("curl");
-    command.args(["-sS", "-f", "-m", "5", "http://127.0.0.1:9411/metrics"]);
-    let page = exec::run(command, LIMIT)?.expect_code(0)?.stdout;
-    ensure!(page.ends_with("# EOF\n"), "half a page: {page}");
-    let samples = page.lines().filter(|line| !line.starts_with('#'));
-    let read = |line: &str| {
-        let (name, value) = line.rsplit_once(' ').with_context(|| format!("no sample: {line}"))?;
-        Ok((name.to_owned(), value.parse().with_context(|| format!("no number: {line}"))?))
-    };
-    samples.map(read).collect()
-}
-
-/// A sample that must be there.
-fn sample(samples: &BTreeMap<String, f64>, name: &str) -> Result<f64> {
-    samples.get(name).copied().with_context(|| format!("no {name} in {samples:#?}"))
-}
-
 /// There is what alerts and dashboard ask for, with those labels, and nothing else.
-fn all_are_known(samples: &BTreeMap<String, f64>) -> Result<()> {
+fn all_are_known(samples: &Samples) -> Result<()> {
     let mut found = BTreeSet::new();
-    for sample in samples.keys() {
+    for sample in samples.names() {
         let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
         let (known, expected) = metric(name).with_context(|| format!("nobody asks for {name}"))?;
         let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());
@@ -75,10 +56,10 @@ fn metrics_say_what_happened_and_name_nobody() -> Result<()> {
     let watched = PodSpec { namespace: "watched".to_owned(), ..PodSpec::new("watched") };
     let watched = jobs.pod(watched)?;
     ensure!(fetch(&watched.start(jobs.sleeper())?, MIRROR)? == 0, "audit mode refuses");
-    let now = scrape(&jobs.node)?;
+    let now = Samples::of(&jobs.node)?;
     all_are_known(&now)?;
     let is = |name: &str, expected: f64| {
-        let found = sample(&now, name)?;
+        let found = now.get(name)?;
         ensure!(found == expected, "{name} is {found}, not {expected}");
         Ok(())
     };
@@ -94,45 +75,46 @@ fn metrics_say_what_happened_and_name_nobody() -> Result<()> {
     is("weir_dns_questions_total{outcome=\"refused\"}", 3.0)?;
     is("weir_dns_questions_total{outcome=\"audited\"}", 1.0)?;
     is("weir_dns_questions_total{outcome=\"failed\"}", 0.0)?;
-    let asked = sample(&now, "weir_dns_questions_total{outcome=\"upstream\"}")?;
+    let asked = now.get("weir_dns_questions_total{outcome=\"upstream\"}")?;
     ensure!(asked >= 1.0, "nothing was asked");
-    ensure!(sample(&now, "weir_dns_upstream_seconds_count")? >= asked, "{now:#?}");
-    ensure!(sample(&now, "weir_map_fill_ratio{map=\"allow\"}")? > 0.0, "{now:#?}");
+    ensure!(now.get("weir_dns_upstream_seconds_count")? >= asked, "{now}");
+    ensure!(now.get("weir_map_fill_ratio{map=\"allow\"}")? > 0.0, "{now}");
     is("weir_map_fill_ratio{map=\"slots\"}", 2.0 / 255.0)?;
     is("weir_events_lost_total{where=\"kernel\"}", 0.0)?;
     is("weir_bundle_ok", 1.0)?;
     is("weir_bundle_profiles", 3.0)?;
     is("weir_bundle_errors_total", 0.0)?;
-    ensure!(sample(&now, "weir_bundle_loaded_timestamp_seconds")? > 1.7e9, "{now:#?}");
+    ensure!(now.get("weir_bundle_loaded_timestamp_seconds")? > 1.7e9, "{now}");
     // The last record may still be on its way.
     let deadline = Instant::now() + patient(LIMIT);
     loop {
         let records = fs::read_to_string(jobs.node.path(AgentSpec::EVENTS))?.lines().count();
-        let written = sample(&scrape(&jobs.node)?, "weir_records_written_total{output=\"file\"}")?;
+        let written =
+            Samples::of(&jobs.node)?.get("weir_records_written_total{output=\"file\"}")?;
         if records > 0 && format!("{written}") == records.to_string() {
             break;
         }
         ensure!(Instant::now() < deadline, "{written} of {records}");
     }
     for word in [FILES, MIRROR, "held", "watched", "example"] {
-        let found = now.keys().find(|name| name.contains(word));
+        let found = now.names().find(|name| name.contains(word));
         ensure!(found.is_none(), "{found:?} names {word}");
     }
     // What a pod came to stays counted when it is gone, and its place is free.
     pod.remove()?;
     agent.wait_for("phase=\"gone\"")?;
-    let later = scrape(&jobs.node)?;
+    let later = Samples::of(&jobs.node)?;
     for (name, value) in now.iter().filter(|(name, _)| name.starts_with("weir_verdicts_total")) {
-        ensure!(sample(&later, name)? >= *value, "{name} has become less");
+        ensure!(later.get(name)? >= value, "{name} has become less");
     }
-    ensure!(sample(&later, "weir_pods_enforced{mode=\"block\"}")? == 0.0, "{later:#?}");
+    ensure!(later.get("weir_pods_enforced{mode=\"block\"}")? == 0.0, "{later}");
     // Policies that cannot be used are an error that is counted, and the last ones stay.
     fs::write(jobs.node.path(AgentSpec::POLICY).join("bad.yaml"), "kind: Pod")?;
     agent.wait_for("the policies stay as they were")?;
-    let later = scrape(&jobs.node)?;
-    ensure!(sample(&later, "weir_bundle_ok")? == 0.0, "{later:#?}");
-    ensure!(sample(&later, "weir_bundle_errors_total")? >= 1.0, "{later:#?}");
-    ensure!(sample(&later, "weir_bundle_profiles")? == 3.0, "{later:#?}");
+    let later = Samples::of(&jobs.node)?;
+    ensure!(later.get("weir_bundle_ok")? == 0.0, "{later}");
+    ensure!(later.get("weir_bundle_errors_total")? >= 1.0, "{later}");
+    ensure!(later.get("weir_bundle_profiles")? == 3.0, "{later}");
     agent.stop().map(drop)
 }
 

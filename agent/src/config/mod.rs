@@ -162,6 +162,8 @@ pub struct Limits {
     pub entries_per_pod: NonZeroU32,
     /// Pods that can be enforced at one time, and one more: slot 0 serves none.
     pub pod_slots: NonZeroU32,
+    /// Processes of all pods that are followed at one time.
+    pub processes: NonZeroU32,
 }
 
 /// What a pod must have to count as enforced.
@@ -233,7 +235,11 @@ impl Default for Config {
             },
             dns: Dns { upstreams: Vec::new(), cache_entries: CACHE_ENTRIES },
             hard_blocks: HardBlocks { metadata: true, dot: true },
-            limits: Limits { entries_per_pod: ENTRIES_PER_POD, pod_slots: POD_SLOTS },
+            limits: Limits {
+                entries_per_pod: ENTRIES_PER_POD,
+                pod_slots: POD_SLOTS,
+                processes: PROCESSES,
+            },
             require: Require { lsm: false, veth: true },
             gitlab: Gitlab { trust_annotations: false, trust_labels: false },
             kubernetes: Kubernetes { enabled: Switch::Auto, kubeconfig: None },
@@ -258,6 +264,8 @@ const FILE_KEEP: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
 const ENTRIES_PER_POD: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
 /// All that the kernel's maps have.
 const POD_SLOTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
+/// Likewise.
+const PROCESSES: NonZeroU32 = NonZeroU32::MIN.saturating_add(65_535);
 const _: () = assert!(POD_SLOTS.get() as usize == weir_ebpf::pod::SLOTS);
 
 impl Config {

@@ -204,14 +204,16 @@ impl Reader<'_> {
     }
 
     fn limits(&mut self, field: Option<Field<'_>>, config: &mut Config) {
-        let Some([entries, slots]) = self.section(field, "`limits`", ["entriesPerPod", "podSlots"])
-        else {
+        let keys = ["entriesPerPod", "podSlots", "processes"];
+        let Some([entries, slots, processes]) = self.section(field, "`limits`", keys) else {
             return;
         };
         let limits = &mut config.limits;
         self.number(entries, "`limits.entriesPerPod`", (64, 1 << 20), &mut limits.entries_per_pod);
         let most = super::POD_SLOTS.get();
         self.number(slots, "`limits.podSlots`", (2, most), &mut limits.pod_slots);
+        let most = super::PROCESSES.get();
+        self.number(processes, "`limits.processes`", (256, most), &mut limits.processes);
     }
 
     fn log(&mut self, field: Option<Field<'_>>, config: &mut Config) {

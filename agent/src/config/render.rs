@@ -121,7 +121,7 @@ fn hard_block_keys(HardBlocks { metadata, dot }: HardBlocks) -> [Line; 2] {
     ]
 }
 
-fn limit_keys(Limits { entries_per_pod, pod_slots }: Limits) -> [Line; 2] {
+fn limit_keys(Limits { entries_per_pod, pod_slots, processes }: Limits) -> [Line; 3] {
     [
         (
             "entriesPerPod",
@@ -132,6 +132,11 @@ fn limit_keys(Limits { entries_per_pod, pod_slots }: Limits) -> [Line; 2] {
             "podSlots",
             pod_slots.to_string(),
             "one more than the pods enforced at one time; at most 256",
+        ),
+        (
+            "processes",
+            processes.to_string(),
+            "of all pods that are followed at one time, at most 65536; one pod may have a quarter",
         ),
     ]
 }

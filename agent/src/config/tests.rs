@@ -42,7 +42,7 @@ policy: { dir: /srv/policy, mode: audit, default: build/node, namespaces: { ci: 
 select: { namespaces: [ci, cd], podLabels: { example.com/job: "yes", app: "" } }
 dns: { upstreams: [192.0.2.1, "[2001:db8::1]:5353", "2001:db8::2"], cacheEntries: 1 }
 hardBlocks: { metadata: false, dot: false }
-limits: { entriesPerPod: 64, podSlots: 2 }
+limits: { entriesPerPod: 64, podSlots: 2, processes: 256 }
 require: { lsm: true, veth: false }
 gitlab: { trustAnnotations: true, trustLabels: true }
 kubernetes: { enabled: true, kubeconfig: /etc/weir/kubeconfig }
@@ -84,7 +84,11 @@ fn every_key_is_read() {
             cache_entries: number(1),
         },
         hard_blocks: HardBlocks { metadata: false, dot: false },
-        limits: Limits { entries_per_pod: number(64), pod_slots: number(2) },
+        limits: Limits {
+            entries_per_pod: number(64),
+            pod_slots: number(2),
+            processes: number(256),
+        },
         require: Require { lsm: true, veth: false },
         gitlab: Gitlab { trust_annotations: true, trust_labels: true },
         kubernetes: Kubernetes {
@@ -208,6 +212,11 @@ fn values_are_parsed_once_and_strictly() {
         "limits: { podSlots: 1 }",
         21,
         "`limits.podSlots`: expected a whole number from 2 to 256, found `1`",
+    );
+    refuse(
+        "limits: { processes: 255 }",
+        22,
+        "`limits.processes`: expected a whole number from 256 to 65536, found `255`",
     );
     refuse(
         "require: { veth: yes }",
@@ -341,7 +350,7 @@ proptest! {
         labels in proptest::collection::btree_map("([a-z]{1,5}\\.x/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,5}[A-Za-z0-9])?", "([A-Za-z0-9]([A-Za-z0-9._-]{0,5}[A-Za-z0-9])?)?", 0..4),
         path in "/[ -~äß\u{85}\u{a0}\u{feff}\u{7f}\n\t😀]{1,12}",
         upstreams in proptest::collection::btree_set(any::<(std::net::IpAddr, u16)>(), 0..3),
-        numbers in (64u32..=1 << 20, 2u32..=256),
+        numbers in (64u32..=1 << 20, 2u32..=256, 256u32..=65_536),
         switches in any::<[bool; 8]>(),
     ) {
         let path = PathBuf::from(path);
@@ -357,6 +366,7 @@ proptest! {
         config.dns.upstreams = upstreams.into_iter().filter(usable).map(SocketAddr::from).collect();
         config.limits.entries_per_pod = NonZeroU32::new(numbers.0).unwrap();
         config.limits.pod_slots = NonZeroU32::new(numbers.1).unwrap();
+        config.limits.processes = NonZeroU32::new(numbers.2).unwrap();
         config.hard_blocks = HardBlocks { metadata: switches[2], dot: switches[3] };
         config.log.format = if switches[4] { LogFormat::Json } else { LogFormat::Text };
         config.http = config.http.filter(|_| switches[5]);

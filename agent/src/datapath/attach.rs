@@ -16,7 +16,7 @@ use aya::{
 };
 use aya_obj::generated::bpf_attach_type;
 
-use super::{error::DatapathError, members, object::Datapath, pinned::PinFolder, syscall};
+use super::{error::DatapathError, object::Datapath, pinned::PinFolder, syscall};
 
 /// One program and where it is attached.
 #[derive(Debug)]
@@ -178,7 +178,7 @@ impl Datapath {
         self.hold_slot(slot)?;
         let mut tables = lock(&self.tables);
         tables.set_cgroup(slot, inode)?;
-        members::enter(&mut tables.members, cgroup, slot)?;
+        tables.members.enter(cgroup, slot)?;
         tables.slots.set(inode, slot)?;
         let (cgroup, pins) = (cgroup.to_owned(), pins.map(PinFolder::new));
         Ok(Attachment { cgroup, inode, slot, links, pins })

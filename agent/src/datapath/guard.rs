@@ -29,7 +29,8 @@ const TRACEPOINTS: [(&str, &str); 5] = [
 ];
 
 /// Programs at hooks of security modules, and where.
-const HOOKS: [(&str, &str); 9] = [
+const HOOKS: [(&str, &str); 10] = [
+    ("weir_task_alloc", "task_alloc"),
     ("weir_socket_create", "socket_create"),
     ("weir_socket_connect", "socket_connect"),
     ("weir_socket_sendmsg", "socket_sendmsg"),

@@ -19,19 +19,20 @@ use weir_ebpf::{
     address::Endpoint,
     credential::{FileKey, PathPatterns, WatchedFile},
     flow::{Client, Flow, FlowKey, WireFlow, WireKey},
-    lineage::{Lineage, Member},
+    lineage::{Lineage, Member, ProcessLimits},
     offsets::GuardOffsets,
     pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState},
     process::{KernelOffsets, Process, ProcessKey},
 };
 
 use super::{
-    attach::HOOKS,
+    attach::{HOOKS, lock},
     cgroup_slots::CgroupSlots,
     error::DatapathError,
     events::LoadedRing,
     kernel::Kernel,
     locked_memory,
+    members::Members,
     offsets::{self, Offsets},
     outer::PodMaps,
     probe::{HelperKind, Probe, ProgramKind, Support},
@@ -48,7 +49,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
 pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The tables that outlive the agent where they are pinned, by their names in the object.
-const SHARED: [&str; 19] = [
+const SHARED: [&str; 21] = [
     "PODS",
     "CGROUPS",
     "COUNTERS",
@@ -65,13 +66,19 @@ const SHARED: [&str; 19] = [
     "EVENTS_TAKEN",
     "BLANK_PROCESS",
     "MEMBERS",
+    "MEMBER_COUNTS",
     "LINEAGE",
+    "PROCESS_COUNTS",
     "WATCHED_PATHS",
     "WATCHED_FILES",
 ];
 
+/// Processes of one tree that are kept.
+const PROCESSES_OF_ONE: u32 = 4096;
+
 /// How many entries the tables of the whole machine have room for where one tree alone is followed.
-const ONE_TREE: [(&str, u32); 3] = [("LINEAGE", 4096), ("MEMBERS", 256), ("WATCHED_FILES", 1024)];
+const ONE_TREE: [(&str, u32); 3] =
+    [("LINEAGE", PROCESSES_OF_ONE), ("MEMBERS", 256), ("WATCHED_FILES", 1024)];
 
 /// The loaded programs and their shared tables.
 pub struct Datapath {
@@ -80,6 +87,7 @@ pub struct Datapath {
     pub(super) tables: Mutex<Tables>,
     pub(super) counters: Array<MapData, Kernel<PodCounters>>,
     pub(super) pod_maps: AllPodMaps,
+    process_limits: ProcessLimits,
     /// Slots are given out below this number.
     pub(super) slots: usize,
     /// Generations are given once for all pods: a socket of one pod means nothing to another.
@@ -113,13 +121,25 @@ impl std::fmt::Debug for Datapath {
     }
 }
 
-/// Switches of the programs that only a benchmark sets.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the programs are told before they are loaded.
+#[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
-    /// The slot that a program outside any cgroup takes for its own.
+    /// How many processes pods may have.
+    pub processes: ProcessLimits,
+    /// The slot that a program outside any cgroup takes for its own; only a benchmark sets it.
     pub slot_without_cgroup: u32,
-    /// What the egress program takes every socket for.
+    /// What the egress program takes every socket for; only a benchmark sets it.
     pub sockets: Sockets,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            processes: ProcessLimits::of_one(PROCESSES_OF_ONE),
+            slot_without_cgroup: 0,
+            sockets: Sockets::default(),
+        }
+    }
 }
 
 /// What the egress program takes a socket for.
@@ -147,16 +167,17 @@ impl Datapath {
     }
 
     /// [`Self::load`] with tables that are pinned in a folder of bpffs, or will be: what an earlier agent left
-    /// in them holds on.
+    /// in them holds on. For many pods, of all of which so many processes are kept.
     ///
     /// # Errors
     ///
     /// As [`Self::load`].
-    pub fn load_pinned(tables: &Path) -> Result<(Self, LoadedRing), DatapathError> {
-        Self::load_with(LoadOptions::default(), Some(tables))
+    pub fn load_pinned(tables: &Path, processes: u32) -> Result<(Self, LoadedRing), DatapathError> {
+        let processes = ProcessLimits::of_many(processes);
+        Self::load_with(LoadOptions { processes, ..LoadOptions::default() }, Some(tables))
     }
 
-    /// [`Self::load`] with the benchmark's switches.
+    /// [`Self::load`] with other options.
     ///
     /// # Errors
     ///
@@ -181,6 +202,7 @@ impl Datapath {
         let coarse_clock = Probe::Helper(ProgramKind::CgroupSkb, HelperKind::KtimeGetCoarseNs);
         let coarse_clock = u32::from(coarse_clock.run() == Support::Yes);
         let chooses_errno = chooses_errno();
+        let processes = Kernel(options.processes);
         let prover = std::process::id();
         let mut loader = EbpfLoader::new();
         for name in SHARED.into_iter().filter(|_| pins.is_some()) {
@@ -195,6 +217,7 @@ impl Datapath {
             .btf(None)
             .override_global("OFFSETS", &offsets, true)
             .override_global("GUARD_OFFSETS", &guard, true)
+            .override_global("PROCESS_LIMITS", &processes, true)
             .override_global("PROVER", &prover, true)
             .override_global("SLOT_WITHOUT_CGROUP", &options.slot_without_cgroup, true)
             .override_global("COARSE_CLOCK", &coarse_clock, true)
@@ -236,7 +259,11 @@ impl Datapath {
             networks: typed(maps.take("NETWORKS")?)?,
             slots: CgroupSlots::new(maps.take("SLOT")?)?,
             wires: typed(maps.take("WIRES")?)?,
-            members: typed(maps.take("MEMBERS")?)?,
+            members: Members {
+                cgroups: typed(maps.take("MEMBERS")?)?,
+                counts: typed(maps.take("MEMBER_COUNTS")?)?,
+            },
+            process_counts: typed(maps.take("PROCESS_COUNTS")?)?,
             watched: Watched {
                 paths: typed(maps.take("WATCHED_PATHS")?)?,
                 files: typed(maps.take("WATCHED_FILES")?)?,
@@ -264,6 +291,7 @@ impl Datapath {
             tables: Mutex::new(tables),
             counters: typed(counters_again)?,
             pod_maps,
+            process_limits: options.processes,
             slots: weir_ebpf::pod::SLOTS,
             last_generation: AtomicU32::new(last_generation),
             chooses_errno,
@@ -293,6 +321,18 @@ impl Datapath {
                 return next;
             }
         }
+    }
+
+    /// How many processes pods may have.
+    #[must_use]
+    pub const fn process_limits(&self) -> ProcessLimits {
+        self.process_limits
+    }
+
+    /// How many they have, of those that are kept.
+    #[must_use]
+    pub fn processes(&self) -> u64 {
+        lock(&self.tables).process_counts.get(&0, 0).unwrap_or(0)
     }
 
     /// The errno by which a connect to the sentinel is refused, by its name.

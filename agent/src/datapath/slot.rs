@@ -17,7 +17,6 @@ use super::{
     kernel::Kernel,
     locked_memory,
     maps::{hash, lru_hash, without_eviction},
-    members,
     object::Datapath,
     outer::{KINDS, PodMap, id, pod_map},
     syscall,
@@ -229,7 +228,7 @@ impl Datapath {
         let mut tables = lock(&self.tables);
         let cleared = tables.set_state(number, PodState::default(), "clearing a pod's state");
         tables.remove_wires_of(number);
-        members::leave(&mut tables.members, number);
+        tables.members.leave(number);
         tables.watched.forget(number);
         // No process is this slot's any more, wherever it went.
         let cleared = cleared.and_then(|()| tables.set_cgroup(number, 0));

@@ -23,6 +23,8 @@ pub(super) struct Tables {
     pub(super) slots: CgroupSlots,
     pub(super) wires: KernelHash<MapData, u32, u32>,
     pub(super) members: Members,
+    /// How many processes are kept, by slot; at slot 0 those of all.
+    pub(super) process_counts: Array<MapData, u64>,
     pub(super) watched: Watched,
     /// How often this process met a hook of a security module.
     pub(super) fired: Array<MapData, u64>,

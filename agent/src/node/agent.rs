@@ -120,7 +120,8 @@ impl Agent {
 
         let identities = Identities::default();
         let told = Told::follow(&config.kubernetes, &node, &identities.breaks).await;
-        let (datapath, ring) = Datapath::load_pinned(&pins.tables())?;
+        let processes = config.limits.processes.get();
+        let (datapath, ring) = Datapath::load_pinned(&pins.tables(), processes)?;
         let slots = usize::try_from(config.limits.pod_slots.get()).unwrap_or(usize::MAX);
         let datapath = Arc::new(datapath.with_slots(slots));
         let left = datapath.slots_in_use();
@@ -261,6 +262,7 @@ impl Enforcer {
                 ("processes", self.guard.has_processes()),
                 ("tcx", self.wire_attach == WireAttach::Tcx),
             ],
+            datapath: Arc::clone(&self.datapath),
             slots: self.datapath.slots(),
             entries: usize::try_from(self.limits.entries).unwrap_or(usize::MAX),
         }

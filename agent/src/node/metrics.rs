@@ -15,6 +15,7 @@ use weir_ebpf::reason::Reason;
 
 use super::{audit::Repairs, pods::PodsBySlot, roster::Roster};
 use crate::{
+    datapath::Datapath,
     events::sink::Sink,
     metrics::{Page, Source},
     policy::Mode,
@@ -112,6 +113,7 @@ pub(super) struct NodeMetrics {
     pub(super) slots: usize,
     /// Addresses that one pod may be allowed at one time.
     pub(super) entries: usize,
+    pub(super) datapath: Arc<Datapath>,
 }
 
 impl Source for NodeMetrics {
@@ -172,14 +174,17 @@ impl NodeMetrics {
             "Attempts to enforce a pod that failed; it stays closed meanwhile.",
             self.work.failures.load(Ordering::Relaxed),
         )?;
+        let processes = usize::try_from(self.datapath.processes()).unwrap_or(usize::MAX);
+        let most = usize::try_from(self.datapath.process_limits().of_all).unwrap_or(usize::MAX);
         let fill = [
             ("allow", self.pods.most_entries(), self.entries),
             // Slot 0 serves nobody.
             ("slots", self.pods.len(), self.slots.saturating_sub(1)),
+            ("processes", processes, most),
         ];
         page.gauges(
             "map_fill_ratio",
-            "How full the tables are: the fullest pod's allow table, and the places for pods.",
+            "How full the tables are: the fullest pod's allow table, the places for pods, and what pods' processes may take.",
             fill.map(|(map, used, size)| ([("map", map)], float(used) / float(size.max(1)))),
         )
     }
@@ -189,7 +194,7 @@ impl NodeMetrics {
         let verdicts = [("block", &totals.refused), ("audit", &totals.audited)];
         let counts = verdicts.into_iter().flat_map(|(verdict, counts)| {
             Reason::ALL.into_iter().map(move |reason| {
-                let count = counts.get(reason as usize).copied().unwrap_or_default();
+                let count = counts.get(reason.place()).copied().unwrap_or_default();
                 ([("verdict", verdict), ("reason", reason.as_str())], count)
             })
         });
@@ -201,12 +206,13 @@ impl NodeMetrics {
         let lost = [
             ("kernel", totals.lost_in_kernel),
             ("agent", totals.lost_in_agent),
+            ("processes", totals.lost_processes),
             ("queue", self.sink.overflowed()),
             ("sink", self.sink.failed()),
         ];
         page.counters(
             "events_lost",
-            "Events that found no room in the kernel's ring or tables, among what the agent tells apart or in its queue, or that could not be written.",
+            "Events that found no room in the kernel's ring or tables, among what the agent tells apart or in its queue, or that could not be written; and processes of which the kernel did not keep who they are.",
             lost.map(|(place, count)| ([("where", place)], count)),
         )?;
         page.counters(

@@ -2,7 +2,11 @@
 
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
-use weir_ebpf::{address::protocol, flow::Outcome, pod::REASONS, reason::Reason};
+use weir_ebpf::{
+    address::protocol,
+    flow::Outcome,
+    reason::{REASONS, Reason},
+};
 
 use crate::{
     attribution::Identity,
@@ -46,7 +50,7 @@ pub struct Account {
     pub last: SystemTime,
 }
 
-/// Refusals of `refused`, counts by the number of the reason, that are in none of these: `told` are reasons and counts.
+/// Refusals of `refused`, counts by the place of the reason, that are in none of these: `told` are reasons and counts.
 /// They found no room to be told apart.
 pub(super) fn untold(
     refused: &[u64; REASONS],
@@ -54,12 +58,13 @@ pub(super) fn untold(
 ) -> Vec<(Reason, u64)> {
     let mut left = *refused;
     for (reason, count) in told {
-        if let Some(left) = left.get_mut(reason as usize) {
+        if let Some(left) = left.get_mut(reason.place()) {
             *left = left.saturating_sub(count);
         }
     }
-    let reasons = (0..).zip(left).filter(|(_, count)| *count > 0);
-    reasons.filter_map(|(code, count)| Some((Reason::from_code(code)?, count))).collect()
+    let counts =
+        Reason::ALL.into_iter().filter_map(|reason| Some((reason, *left.get(reason.place())?)));
+    counts.filter(|(_, count)| *count > 0).collect()
 }
 
 impl Account {
@@ -117,8 +122,8 @@ mod tests {
     #[test]
     fn what_is_told_apart_is_no_part_of_the_rest() {
         let mut refused = [0; REASONS];
-        refused[Reason::DirectIpNoDns as usize] = 10;
-        refused[Reason::DnsBypass as usize] = 3;
+        refused[Reason::DirectIpNoDns.place()] = 10;
+        refused[Reason::DnsBypass.place()] = 3;
         let told = [(Reason::DirectIpNoDns, 4), (Reason::DirectIpNoDns, 5), (Reason::DnsBypass, 3)];
         assert_eq!(untold(&refused, told), [(Reason::DirectIpNoDns, 1)]);
         // A packet that comes between two readings is no debt.

@@ -10,6 +10,7 @@ mod adopt;
 mod apply;
 mod arrivals;
 pub mod containers;
+mod destination;
 mod hosts;
 pub mod journal;
 mod reads;
@@ -30,7 +31,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use weir_ebpf::{flow::Outcome, pod::REASONS};
+use weir_ebpf::{flow::Outcome, reason::REASONS};
 
 use crate::{
     config::HardBlocks,
@@ -127,7 +128,7 @@ pub struct Tally {
 /// What a pod's refusals and losses came to, those of pods together where they are added up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Connects, packets and questions refused, by the number of the reason.
+    /// Connects, packets and questions refused, by the place of the reason.
     pub refused: [u64; REASONS],
     /// Those that audit mode let pass.
     pub audited: [u64; REASONS],
@@ -135,6 +136,8 @@ pub struct Totals {
     pub lost_in_kernel: u64,
     /// Those that the agent could not tell.
     pub lost_in_agent: u64,
+    /// Processes of which the kernel did not keep who they are or whom they descend from.
+    pub lost_processes: u64,
 }
 
 impl Totals {
@@ -146,6 +149,7 @@ impl Totals {
         }
         self.lost_in_kernel = self.lost_in_kernel.saturating_add(other.lost_in_kernel);
         self.lost_in_agent = self.lost_in_agent.saturating_add(other.lost_in_agent);
+        self.lost_processes = self.lost_processes.saturating_add(other.lost_processes);
     }
 }
 
@@ -309,6 +313,7 @@ impl EnforcedPod {
             audited: counters.audited,
             lost_in_kernel: counters.lost_events + counters.lost_flows,
             lost_in_agent: self.recorder.lost(),
+            lost_processes: counters.lost_processes,
         };
         self.recorder.names().add_to(&mut totals);
         totals

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -21,6 +20,7 @@ use super::{
     EnforcedPod,
     account::{self, Account},
     containers::Containers,
+    destination::{destination, past_ip},
     lock,
     refused::{KeptName, RefusedNames, Sight},
     subject::{Subject, SubjectInfo},
@@ -36,7 +36,7 @@ use crate::{
         },
         sink::Sink,
     },
-    policy::{Mode, Provenance, RuleIndex, family_name},
+    policy::{Mode, Provenance, RuleIndex},
     resolver::Refusal,
     system::clock::wall_clock,
 };
@@ -424,27 +424,4 @@ impl Recorder {
         self.name_process(&mut record, account.process.clone(), account.known);
         record
     }
-}
-
-/// What a refusal was of, where it was nothing that IP could carry: what the kernel wrote in the place of an address
-/// says it.
-fn past_ip(reason: Reason, what: &Endpoint) -> Option<String> {
-    match reason {
-        // The second layer's are of a frame.
-        Reason::RawSocket if what.protocol == 0 && what.port != 0 => Some(family_name(what.port)),
-        Reason::BpfDenied => Some("bpf".to_owned()),
-        Reason::CgroupLeft => Some("cgroup".to_owned()),
-        _ => None,
-    }
-}
-
-/// A destination with the names that led to it, the latest last.
-fn destination(
-    mut hosts: Vec<String>,
-    ip: Option<IpAddr>,
-    port: u16,
-    proto: String,
-) -> Destination {
-    let host = hosts.pop();
-    Destination { host, other_hosts: hosts, ip, port: (port != 0).then_some(port), proto }
 }

@@ -12,8 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use weir_ebpf::{
     flow::{Client, Outcome},
-    pod::REASONS,
-    reason::Reason,
+    reason::{REASONS, Reason},
 };
 
 use super::{Totals, account::Account, lock};
@@ -30,7 +29,7 @@ const NAMES: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct RefusedNames {
     names: Mutex<HashMap<Key, Counted>>,
-    /// Questions by the number of their reason, those among them that are not told apart any more.
+    /// Questions by the place of their reason, those among them that are not told apart any more.
     refused: [AtomicU64; REASONS],
     audited: [AtomicU64; REASONS],
 }
@@ -236,7 +235,7 @@ impl RefusedNames {
 
     fn count(&self, audited: bool, reason: Reason) {
         let counts = if audited { &self.audited } else { &self.refused };
-        if let Some(count) = counts.get(reason as usize) {
+        if let Some(count) = counts.get(reason.place()) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -209,7 +209,8 @@ const fn is_for_a_rule(reason: Reason) -> bool {
         | Reason::Unparsable
         | Reason::BpfDenied
         | Reason::CredentialRead
-        | Reason::CgroupLeft => false,
+        | Reason::CgroupLeft
+        | Reason::ProcessLimit => false,
     }
 }
 

@@ -8,7 +8,7 @@ use weir_ebpf::{
     address::Endpoint,
     flow::{Event, Flow, FlowKey, Outcome, known},
     lineage::flags as lineage_flags,
-    pod::{EVENTS_PER_WINDOW, PodCounters, REASONS, WINDOW_NS, has_share},
+    pod::{EVENTS_PER_WINDOW, PodCounters, WINDOW_NS, has_share},
     reason::Reason,
     socket::{SocketTag, flags},
     verdict::Tables as _,
@@ -98,7 +98,7 @@ pub(crate) fn refused(
             if passes { &raw mut (*counters).audited } else { &raw mut (*counters).refused }
         };
         // SAFETY: the mask keeps it inside the array, whatever the number is.
-        add(unsafe { totals.cast::<u64>().add(reason as usize & (REASONS - 1)) }, 1);
+        add(unsafe { totals.cast::<u64>().add(reason.place()) }, 1);
     }
     if count(pod, &key, tag, pod.state.refusing_rule, amount) {
         report(pod, tag, key);

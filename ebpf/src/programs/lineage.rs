@@ -4,7 +4,7 @@
 use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
     btf_maps::{Array, HashMap},
     helpers::generated::{bpf_get_current_task, bpf_probe_read_user},
     macros::{btf_map, btf_tracepoint},
@@ -14,13 +14,14 @@ use weir_ebpf::{
     lineage::{
         ARGUMENT_BYTES, DIGEST_START, Lineage, Member, PROCESSES as PROCESS_COUNT, digest, place,
     },
+    pod::SLOTS,
     process::{ANCESTORS, Ancestor, Process, ProcessKey},
 };
 
 use crate::{
     account,
     attribution::{self, current_tgid, read},
-    maps::{CGROUPS, COUNTERS, guard_offsets, offsets},
+    maps::{CGROUPS, COUNTERS, guard_offsets, offsets, process_limits},
     members,
 };
 
@@ -33,6 +34,31 @@ static LINEAGE: HashMap<u32, Lineage, PROCESS_COUNT, { BPF_F_NO_PREALLOC as usiz
 #[btf_map]
 static BLANK_LINEAGE: Array<Lineage, 1> = Array::new();
 
+/// How many of them are each slot's, and at slot 0, which is no pod's, all.
+#[btf_map]
+static PROCESS_COUNTS: Array<u64, SLOTS> = Array::new();
+
+/// Whose a process is.
+pub(crate) enum Kept {
+    /// Nobody's.
+    Stranger,
+    /// A pod's, and it found no room.
+    Unkept,
+    /// A pod's.
+    As(*mut Lineage),
+}
+
+impl Kept {
+    /// What is kept of it.
+    #[inline(always)]
+    pub(crate) fn lineage(self) -> Option<*mut Lineage> {
+        match self {
+            Self::As(lineage) => Some(lineage),
+            Self::Stranger | Self::Unkept => None,
+        }
+    }
+}
+
 /// A process, if it is a pod's.
 #[inline(always)]
 pub(crate) fn of(tgid: u32) -> Option<*mut Lineage> {
@@ -41,15 +67,55 @@ pub(crate) fn of(tgid: u32) -> Option<*mut Lineage> {
 
 /// The running process, if it is a pod's; one that has run since before the hooks is written down now.
 #[inline(always)]
-pub(crate) fn of_current() -> Option<*mut Lineage> {
+pub(crate) fn of_current() -> Kept {
     let tgid = current_tgid();
     if let Some(known) = of(tgid) {
-        return Some(known);
+        return Kept::As(known);
     }
-    let member = members::of_current()?;
+    let Some(member) = members::of_current() else { return Kept::Stranger };
     // SAFETY: the helper takes nothing and returns the running task.
     let task = unsafe { bpf_get_current_task() };
-    find(task, tgid, member, true)
+    find(task, tgid, member, true).map_or(Kept::Unkept, Kept::As)
+}
+
+/// Whether the pod in a slot may start another process.
+#[inline(always)]
+pub(crate) fn has_room(slot: u32) -> bool {
+    let count = |slot| PROCESS_COUNTS.get(slot).copied().unwrap_or(0);
+    process_limits().admits(count(slot), count(0))
+}
+
+/// Keeps a process of a slot, if there is room, with what is written of it for a start.
+#[inline(always)]
+fn keep(tgid: u32, slot: u32, start: &Lineage) -> Option<*mut Lineage> {
+    if LINEAGE.insert(tgid, start, u64::from(BPF_NOEXIST)).is_ok() {
+        count(slot, 1);
+    } else if of(tgid).is_none() {
+        // No other thread of the process was first: there is no room.
+        lose(slot);
+    }
+    of(tgid)
+}
+
+/// Forgets a process.
+#[inline(always)]
+fn forget(tgid: u32) {
+    let Some(known) = of(tgid) else { return };
+    // SAFETY: a word of a live map value.
+    let slot = unsafe { (*known).slot };
+    if LINEAGE.remove(tgid).is_ok() {
+        count(slot, u64::MAX);
+    }
+}
+
+/// Adds to the counts of a slot and of all; -1 as the number that it is without a sign.
+#[inline(always)]
+fn count(slot: u32, amount: u64) {
+    for slot in [slot, 0] {
+        if let Some(count) = PROCESS_COUNTS.get_ptr_mut(slot) {
+            account::add(count, amount);
+        }
+    }
 }
 
 #[btf_tracepoint(function = "sched_process_fork")]
@@ -62,20 +128,17 @@ pub(crate) fn weir_fork(ctx: BtfTracePointContext) -> i32 {
         // A thread.
         return 0;
     }
-    let Some(parent) = of_current() else {
-        if of(tgid).is_some() {
-            // What had this id before ended unseen.
-            let _gone = LINEAGE.remove(tgid);
-        }
-        return 0;
-    };
+    // What had this id before ended unseen.
+    forget(tgid);
+    let Some(parent) = of_current().lineage() else { return 0 };
     // SAFETY: the kernel returned it for this run; what another CPU writes to it meanwhile is its flags.
     let parent = unsafe { &*parent };
-    if LINEAGE.insert(tgid, parent, 0).is_err() {
+    if !has_room(parent.slot) {
+        // No hook was there to refuse it, or none that may.
         lose(parent.slot);
         return 0;
     }
-    let Some(entry) = of(tgid) else { return 0 };
+    let Some(entry) = keep(tgid, parent.slot, parent) else { return 0 };
     // SAFETY: as above; the child does not run yet.
     let entry = unsafe { &mut *entry };
     let task: u64 = ctx.arg(0);
@@ -122,7 +185,7 @@ pub(crate) fn weir_exit(ctx: BtfTracePointContext) -> i32 {
     // Counted down before (`do_exit`): 0 with the last thread.
     let live: u32 = read(signal, more.signal_live);
     if live == 0 {
-        let _gone = LINEAGE.remove(tgid);
+        forget(tgid);
     }
     0
 }
@@ -133,11 +196,7 @@ pub(crate) fn weir_exit(ctx: BtfTracePointContext) -> i32 {
 fn find(task: u64, tgid: u32, member: Member, with_ancestors: bool) -> Option<*mut Lineage> {
     let offsets = offsets();
     let blank = BLANK_LINEAGE.get(0)?;
-    if LINEAGE.insert(tgid, blank, 0).is_err() {
-        lose(member.slot);
-        return None;
-    }
-    let found = of(tgid)?;
+    let found = keep(tgid, member.slot, blank)?;
     // SAFETY: the kernel returned it for this run; of two threads that find their process at once both write the same.
     let entry = unsafe { &mut *found };
     let leader: u64 = read(task, offsets.task_group_leader);

@@ -10,6 +10,7 @@ use aya_ebpf::{
 use weir_ebpf::{
     address::Endpoint,
     flow::{Client, Event, Flow, FlowKey, WireFlow, WireKey},
+    lineage::ProcessLimits,
     offsets::GuardOffsets,
     pod::{AllowEntry, EVENT_RING_BYTES, Network, NetworkKey, PodCounters, PodState, SLOTS, flags},
     process::{KernelOffsets, Process, ProcessKey},
@@ -145,6 +146,16 @@ pub(crate) static GUARD_OFFSETS: Global<GuardOffsets> = Global::new(GuardOffsets
     proc_pid: 0,
     proc_inode: 0,
 });
+
+/// How many processes pods may have, set by the agent before loading.
+#[unsafe(no_mangle)]
+static PROCESS_LIMITS: Global<ProcessLimits> = Global::new(ProcessLimits { of_pod: 0, of_all: 0 });
+
+/// How many processes pods may have.
+#[inline(always)]
+pub(crate) fn process_limits() -> ProcessLimits {
+    PROCESS_LIMITS.load()
+}
 
 /// Where the kernel keeps what the programs read.
 #[inline(always)]

@@ -3,21 +3,30 @@
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
-    btf_maps::HashMap,
+    btf_maps::{Array, HashMap},
     helpers::generated::bpf_get_current_cgroup_id,
     macros::{btf_map, btf_tracepoint},
     programs::BtfTracePointContext,
 };
-use weir_ebpf::lineage::Member;
+use weir_ebpf::{
+    lineage::{CGROUPS, CGROUPS_MADE_BY_POD, Member},
+    pod::SLOTS,
+};
 
-use crate::{attribution::read, maps::guard_offsets};
-
-/// Cgroups of all pods of a node.
-const CGROUPS: usize = 16_384;
+use crate::{
+    account,
+    attribution::{current_tgid, read},
+    lineage,
+    maps::guard_offsets,
+};
 
 /// The cgroups of pods, by their ids.
 #[btf_map]
 static MEMBERS: HashMap<u64, Member, CGROUPS, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+
+/// How many of each slot's its own processes have made.
+#[btf_map]
+static MEMBER_COUNTS: Array<u64, SLOTS> = Array::new();
 
 /// The cgroup with this id, if it is a pod's.
 #[inline(always)]
@@ -42,10 +51,16 @@ pub(crate) fn weir_cgroup_mkdir(ctx: BtfTracePointContext) -> i32 {
     }
     let parent: u64 = read(cgroup, offsets.cgroup_self + offsets.css_parent);
     let parent = parent.wrapping_sub(u64::from(offsets.cgroup_self));
-    if let Some(member) = of(id(parent)) {
-        let id = id(cgroup);
-        // Without room its processes are known by what they descend from.
-        let _full = MEMBERS.insert(id, member.below(id), 0);
+    let Some(member) = of(id(parent)) else { return 0 };
+    let Some(count) = MEMBER_COUNTS.get_ptr_mut(member.slot) else { return 0 };
+    let counted = lineage::of(current_tgid()).is_some();
+    // SAFETY: a live map value.
+    if counted && unsafe { count.read_volatile() } >= CGROUPS_MADE_BY_POD {
+        return 0;
+    }
+    let id = id(cgroup);
+    if MEMBERS.insert(id, member.below(id, counted), 0).is_ok() && counted {
+        account::add(count, 1);
     }
     0
 }
@@ -55,8 +70,12 @@ pub(crate) fn weir_cgroup_rmdir(ctx: BtfTracePointContext) -> i32 {
     let cgroup: u64 = ctx.arg(0);
     if is_unified(cgroup) {
         let id = id(cgroup);
-        if MEMBERS.get_ptr(id).is_some() {
-            let _gone = MEMBERS.remove(id);
+        let Some(member) = of(id) else { return 0 };
+        if MEMBERS.remove(id).is_ok()
+            && member.counted != 0
+            && let Some(count) = MEMBER_COUNTS.get_ptr_mut(member.slot)
+        {
+            account::add(count, u64::MAX);
         }
     }
     0

@@ -13,7 +13,7 @@ use weir_ebpf::{
 use crate::{
     account::{self, Amount},
     attribution::{self, Container},
-    lineage,
+    lineage::{self, Kept},
     maps::{CGROUPS, Clock, CurrentPod},
     members,
 };
@@ -33,7 +33,7 @@ pub(crate) struct Subject {
 pub(crate) enum Current {
     /// Nobody's.
     Stranger,
-    /// Of a pod that is gone.
+    /// Of a pod that is gone, or of one of which no more processes can be kept.
     Orphan,
     /// Of this pod, enforced or closed.
     Of(Subject),
@@ -52,7 +52,11 @@ impl Subject {
     /// The same, also of one that ran before the hooks were there.
     #[inline(always)]
     pub(crate) fn current() -> Current {
-        lineage::of_current().map_or(Current::Stranger, judge)
+        match lineage::of_current() {
+            Kept::Stranger => Current::Stranger,
+            Kept::Unkept => Current::Orphan,
+            Kept::As(lineage) => judge(lineage),
+        }
     }
 
     /// Whether it is still in its pod's cgroup, or below.
@@ -116,8 +120,9 @@ pub(crate) fn answer(passes: bool) -> i32 {
     REFUSE
 }
 
+/// Whose act it is, of a process that is kept.
 #[inline(always)]
-fn judge(lineage: *mut Lineage) -> Current {
+pub(crate) fn judge(lineage: *mut Lineage) -> Current {
     // SAFETY: words of a live map value.
     let (slot, cgroup) = unsafe { ((*lineage).slot, (*lineage).pod) };
     if CGROUPS.get(slot).copied() != Some(cgroup) {

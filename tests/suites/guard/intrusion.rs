@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use weir_tests::agent::Agent;
 use weir_tests::jobs::Jobs;
-use weir_tests::node::PodSpec;
+use weir_tests::node::{Container, PodSpec};
 
 use super::{expect, shell, violation};
 
@@ -86,7 +86,22 @@ fn machinery(jobs: &Jobs, agent: &Agent) -> Result<()> {
     shell(&job, &format!("mkdir {below}"))?;
     expect(&job, &["leave", &below], "ok ok")?;
     shell(&job, &format!("rmdir {below} {ELSEWHERE}"))?;
+    many_cgroups(&job, &own)?;
     pod.remove()
+}
+
+/// However many cgroups a pod makes, it leaves room for those of others: it may not move to the ones beyond. Those that
+/// are gone make room for others.
+fn many_cgroups(job: &Container, own: &str) -> Result<()> {
+    const KNOWN: usize = 224;
+    for _ in 0..2 {
+        let each = format!("seq 1 {} | sed s,^,{own}/of-many-,", KNOWN + 1);
+        shell(job, &format!("{each} | xargs mkdir"))?;
+        expect(job, &["leave", &format!("{own}/of-many-{KNOWN}")], "ok ok")?;
+        expect(job, &["leave", &format!("{own}/of-many-{}", KNOWN + 1)], "EPERM ok")?;
+        shell(job, &format!("{each} | xargs rmdir"))?;
+    }
+    Ok(())
 }
 
 /// Docker in Docker leaves its cgroup, and stays what it is.

@@ -4,5 +4,6 @@
 mod files;
 mod machinery;
 mod measured;
+mod processes;
 mod senders;
 mod sockets;
