@@ -97,6 +97,8 @@ pub mod flags {
     pub const WATCHES_FILES: u32 = 1 << 8;
     /// Reads of those are refused.
     pub const BLOCKS_FILES: u32 = 1 << 9;
+    /// Connections that the node makes to the pod may be answered.
+    pub const ANSWERS_NODE: u32 = 1 << 10;
 }
 
 /// What the allow map holds for an endpoint: two words, because there are thousands.
@@ -141,6 +143,13 @@ impl NetworkKey {
     #[must_use]
     pub const fn new(slot: u32, bank: u32, address: Address) -> Self {
         Self { slot_bank: slot.wrapping_mul(2).wrapping_add(bank & 1), address }
+    }
+
+    /// The key of an address of the node's: they are kept once for all pods, in the bank of the slot that is no pod's.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_node(address: Address) -> Self {
+        Self::new(0, 0, address)
     }
 }
 

@@ -18,6 +18,8 @@ pub trait Tables {
     fn allow(&self, endpoint: &Endpoint) -> Option<AllowEntry>;
     /// The longest network of the pod's current bank that covers the address.
     fn network(&self, address: &Address) -> Option<&Network>;
+    /// Whether the address is one of the node's.
+    fn is_nodes(&self, address: &Address) -> bool;
     /// The monotonic clock, in nanoseconds.
     fn now_ns(&self) -> u64;
 }
@@ -121,8 +123,7 @@ pub fn judge_packet(
         Shape::Transport | Shape::Echo => {
             if matches!(admission, Admission::Inbound)
                 && destination.protocol == protocol::TCP
-                && let Some(network) = tables.network(&destination.address)
-                && network.flags & network_flags::INBOUND != 0
+                && may_connect(pod, &destination.address, tables)
             {
                 return Verdict::pass(Ruling::Control);
             }
@@ -131,7 +132,9 @@ pub fn judge_packet(
         // 6. What is left passes only as the network's own working, and only from the kernel's sockets:
         // a raw socket could write the same headers over data of its own.
         Shape::LinkControl
-            if matches!(admission, Admission::Kernel) && destination.address.is_v6_link_scope() =>
+            if matches!(admission, Admission::Kernel)
+                && (is_neighbour(&destination.address, tables)
+                    || has_own_netns(pod) && is_own(&destination.address, tables)) =>
         {
             Verdict::pass(Ruling::Control)
         }
@@ -180,15 +183,12 @@ pub fn judge_wire(
         Shape::Transport | Shape::Echo => {
             // Whoever may connect to the pod learns what it answers: a packet that could only be an answer
             // tells him no more.
-            if matches!(passage, Passage::Reply)
-                && let Some(network) = tables.network(&destination.address)
-                && network.flags & network_flags::INBOUND != 0
-            {
+            if matches!(passage, Passage::Reply) && may_connect(pod, &destination.address, tables) {
                 return Verdict::pass(Ruling::Control);
             }
             judge_endpoint(destination, tables)
         }
-        Shape::LinkControl if destination.address.is_v6_link_scope() => {
+        Shape::LinkControl if is_neighbour(&destination.address, tables) => {
             Verdict::pass(Ruling::Control)
         }
         Shape::PathMtu => match quoted {
@@ -229,6 +229,29 @@ pub fn readmit(pod: &PodState, peer: &Endpoint, tables: &impl Tables) -> Option<
         return Some(entry.rule);
     }
     tables.network(&peer.address).and_then(|network| network.rule_for(peer))
+}
+
+/// Whether the network's own working may lead there: who asks for a neighbour from an address of the whole internet is
+/// answered at that (RFC 4861, 7.2.4), and a router would forward such an answer anywhere. So it may go to the node, to
+/// whoever may connect to the pod, and to networks that the profile trusts.
+#[inline(always)]
+fn is_neighbour(address: &Address, tables: &impl Tables) -> bool {
+    if address.is_v6_link_scope() || tables.is_nodes(address) {
+        return true;
+    }
+    let network = tables.network(address);
+    network.is_some_and(|network| network.count != 0 || network.flags & network_flags::INBOUND != 0)
+}
+
+/// Whether connections from an address to the pod may be answered.
+#[inline(always)]
+pub fn may_connect(pod: &PodState, address: &Address, tables: &impl Tables) -> bool {
+    if let Some(network) = tables.network(address)
+        && network.flags & network_flags::INBOUND != 0
+    {
+        return true;
+    }
+    pod.flags & flags::ANSWERS_NODE != 0 && tables.is_nodes(address)
 }
 
 /// [`judge_endpoint`] for a packet that has not left the pod yet: it may be for an inner network, which

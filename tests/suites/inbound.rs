@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tokio::io::AsyncReadExt;
+use weir_tests::exec;
+use weir_tests::jobs::Jobs;
 use weir_tests::lab::{Lab, addresses};
+use weir_tests::node::PodSpec;
 use weir_tests::profile::Profile;
+use weir_tests::traces;
 
 const PORT: u16 = 4444;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -112,4 +116,40 @@ fn a_source_that_inbound_names_is_answered() -> Result<()> {
         ensure!(outcome.violations().count() == 0, "{}", outcome.describe());
     }
     Ok(())
+}
+
+/// What the node reads from what a pod of this namespace listens with, at each of the pod's addresses.
+fn node_reads(jobs: &Jobs, namespace: &str) -> Result<Vec<Option<String>>> {
+    let spec = PodSpec { namespace: namespace.to_owned(), ..PodSpec::new(namespace) };
+    let pod = jobs.pod(spec)?;
+    let listens =
+        format!("mkdir /www; echo hello > /www/file; exec busybox httpd -f -p {PORT} -h /www");
+    let job = pod.start(jobs.container("build").shell(&listens))?;
+    let is_up = format!("until wget -q -O- http://127.0.0.1:{PORT}/file; do sleep 0.1; done");
+    job.exec(&["/bin/sh", "-c", &is_up])?.expect_code(0)?;
+    let read = |ip: &IpAddr| {
+        let mut curl = jobs.node.command("curl");
+        let url = format!("http://{}/file", SocketAddr::new(*ip, PORT));
+        curl.args(["-sS", "-g", "-m", "3", &url]);
+        let output = exec::run(curl, LIMIT)?;
+        Ok((output.code == 0).then_some(output.stdout))
+    };
+    let all = pod.ips().iter().map(read).collect::<Result<_>>()?;
+    pod.remove()?;
+    Ok(all)
+}
+
+#[test]
+fn the_node_is_answered_unless_the_profile_says_otherwise() -> Result<()> {
+    let jobs = Jobs::new()?;
+    let nobody = Profile::deny_all().spec("  inbound: []");
+    let agent = Jobs::allowing(&[]).namespace("nobody", &nobody.text()).start(&jobs.node)?;
+    let hello = || Some("hello\n".to_owned());
+    // One pod beside the other: what one grants is no other's.
+    let read = node_reads(&jobs, "ci")?;
+    ensure!(read == [hello(), hello()], "the node is not answered: {read:?}");
+    ensure!(node_reads(&jobs, "nobody")? == [None, None], "the node is answered");
+    ensure!(node_reads(&jobs, "ci")? == [hello(), hello()], "the node is not answered again");
+    agent.stop()?;
+    traces::none(&jobs.node)
 }

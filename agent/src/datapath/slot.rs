@@ -1,6 +1,6 @@
 //! One pod's place in the kernel tables, and its own maps.
 
-use std::{io, net::IpAddr, os::fd::AsFd as _, sync::Mutex, thread};
+use std::{collections::HashSet, io, net::IpAddr, os::fd::AsFd as _, sync::Mutex, thread};
 
 use aya::maps::{IterableMap as _, Map, MapError};
 use ipnet::IpNet;
@@ -194,6 +194,26 @@ impl Datapath {
         }
         *current = bank;
         Ok(bank)
+    }
+
+    /// Writes down the node's addresses, once for all pods.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said; some of them may be missing then, and some that are none any more be there.
+    pub fn set_node_addresses(&self, addresses: &[IpAddr]) -> Result<(), DatapathError> {
+        const BITS: u32 = NetworkKey::SLOT_BITS + u128::BITS;
+        let wanted: HashSet<NetworkKey> =
+            addresses.iter().map(|ip| NetworkKey::of_node(address(*ip))).collect();
+        let mut tables = lock(&self.tables);
+        let known: HashSet<NetworkKey> = tables.bank(slot_bank(0, 0)).map(|(_, key)| key).collect();
+        for key in known.difference(&wanted) {
+            tables.remove_network(BITS, *key);
+        }
+        for key in wanted.difference(&known) {
+            tables.set_network(BITS, *key, Network::default())?;
+        }
+        Ok(())
     }
 
     /// Closes the slot and gives it back. No hook may name it any more ([`Self::forget`]).

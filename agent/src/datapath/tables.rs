@@ -142,13 +142,27 @@ impl Tables {
         Ok(())
     }
 
+    /// The networks of a bank, each by the bits of its prefix and its key.
+    pub(super) fn bank(&self, slot_bank: u32) -> impl Iterator<Item = (u32, NetworkKey)> {
+        self.written.networks.get(&slot_bank).into_iter().flatten().map(|(entry, _)| *entry)
+    }
+
     /// Empties a bank of networks.
     pub(super) fn clear_bank(&mut self, slot_bank: u32) {
-        for (bits, key) in self.written.networks.remove(&slot_bank).unwrap_or_default().into_keys()
-        {
-            if let Err(error) = self.networks.remove(&lpm_trie::Key::new(bits, Kernel(key))) {
-                tracing::warn!(%error, "a trusted network could not be removed from the kernel");
-            }
+        let all: Vec<_> = self.bank(slot_bank).collect();
+        for (bits, key) in all {
+            self.remove_network(bits, key);
+        }
+        self.written.networks.remove(&slot_bank);
+    }
+
+    /// Forgets a network, whether the kernel still knows it or not.
+    pub(super) fn remove_network(&mut self, bits: u32, key: NetworkKey) {
+        if let Some(bank) = self.written.networks.get_mut(&key.slot_bank) {
+            bank.remove(&(bits, key));
+        }
+        if let Err(error) = self.networks.remove(&lpm_trie::Key::new(bits, Kernel(key))) {
+            tracing::warn!(%error, "a trusted network could not be removed from the kernel");
         }
     }
 }

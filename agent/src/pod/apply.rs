@@ -53,6 +53,7 @@ impl EnforcedPod {
         state.applied = false;
         // From here on an answer that was decided under the old profile is not admitted any more.
         self.profile.store(Arc::clone(profile));
+        self.datapath.set_node_addresses(&state.surroundings.node)?;
         let bank = self.datapath.stage_networks(&self.slot, &networks)?;
         let mut kept = Vec::new();
         let revoked = state.table.retain(|endpoint, entry| {
@@ -106,10 +107,11 @@ impl EnforcedPod {
         let watch = if processes.credwatch.is_on() { flags::WATCHES_FILES } else { 0 };
         let block = if processes.credwatch.blocks() { flags::BLOCKS_FILES } else { 0 };
         let processes_flags = leave | watch | block;
+        let node = if answers_node(profile) { flags::ANSWERS_NODE } else { 0 };
         let listener_v4 = address(self.listener.v4.into());
         PodState {
             generation,
-            flags: flags::READY | metadata | dot | audit | place | proven | processes_flags,
+            flags: flags::READY | metadata | dot | audit | place | proven | processes_flags | node,
             bank,
             listener_port: self.listener.port,
             padding: 0,
@@ -152,6 +154,11 @@ fn protocol_number(protocol: Protocol) -> u8 {
     }
 }
 
+/// Whether the node may connect to the pod.
+fn answers_node(profile: &Profile) -> bool {
+    profile.inbound().iter().any(|inbound| matches!(inbound, Inbound::Node))
+}
+
 /// All networks that the kernel is to know: the profile's, the pod's own addresses, and the sources
 /// that may be answered. One longest-prefix match has to tell all of an address, so each prefix also
 /// carries what holds for the prefixes that cover it.
@@ -187,11 +194,8 @@ fn kernel_networks(
     }
     for inbound in profile.inbound() {
         match inbound {
-            Inbound::Node => {
-                for ip in &surroundings.node {
-                    add_flag(&mut entries, IpNet::from(*ip), network_flags::INBOUND);
-                }
-            }
+            // Its addresses are kept once for all pods.
+            Inbound::Node => {}
             Inbound::Network(net) => add_flag(&mut entries, *net, network_flags::INBOUND),
         }
     }

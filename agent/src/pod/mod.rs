@@ -84,8 +84,20 @@ impl Surroundings {
     ///
     /// What the system said.
     pub fn of_this_machine() -> std::io::Result<Self> {
-        let node = crate::system::addresses::own_addresses()?;
-        Ok(Self { own: node.iter().copied().map(IpNet::from).collect(), node })
+        let all = crate::system::addresses::own_addresses()?;
+        let own = all.iter().copied().map(IpNet::from).collect();
+        Ok(Self::new(own, all))
+    }
+
+    /// With the node's addresses as pods meet them. Each pod's veth brings a link-local one, which reaches no other pod:
+    /// 110 pods would bring 110.
+    #[must_use]
+    pub fn new(own: Vec<IpNet>, node: impl IntoIterator<Item = IpAddr>) -> Self {
+        let is_met = |address: &IpAddr| match address {
+            IpAddr::V4(v4) => !v4.is_loopback(),
+            IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
+        };
+        Self { own, node: node.into_iter().filter(is_met).collect() }
     }
 }
 

@@ -4,9 +4,8 @@ use aya_ebpf::{macros::cgroup_skb, programs::SkBuffContext};
 use weir_ebpf::{
     address::protocol,
     packet::Shape,
-    pod::network_flags,
     socket::{SocketTag, flags},
-    verdict::Tables as _,
+    verdict::may_connect,
 };
 
 use crate::{
@@ -52,10 +51,7 @@ pub(crate) fn weir_ingress(ctx: SkBuffContext) -> i32 {
         return PASS;
     }
     if state == TCP_LISTEN && packet.source.protocol == protocol::TCP {
-        let may_be_answered = pod
-            .network(&packet.source.address)
-            .is_some_and(|network| network.flags & network_flags::INBOUND != 0);
-        if may_be_answered {
+        if may_connect(pod.state, &packet.source.address, &pod) {
             // SAFETY: as above. The mark is copied to the socket that is accepted (BPF_F_CLONE).
             if let Some(tag) = unsafe { TAGS.of(socket, true) } {
                 // SAFETY: a word of a live map value; the only bit that a listener ever gets.

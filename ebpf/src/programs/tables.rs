@@ -1,6 +1,9 @@
 //! The verdict's tables, read from the pod's maps.
 
-use aya_ebpf::helpers::{bpf_ktime_get_ns, generated::bpf_ktime_get_coarse_ns};
+use aya_ebpf::{
+    btf_maps::lpm_trie,
+    helpers::{bpf_ktime_get_ns, generated::bpf_ktime_get_coarse_ns},
+};
 use weir_ebpf::{
     address::{Address, Endpoint},
     pod::{AllowEntry, Network, NetworkKey},
@@ -20,9 +23,12 @@ impl Tables for CurrentPod {
 
     #[inline(always)]
     fn network(&self, address: &Address) -> Option<&Network> {
-        let key = NetworkKey::new(self.slot, self.state.bank, *address);
-        NETWORKS
-            .get(&aya_ebpf::btf_maps::lpm_trie::Key::new(NetworkKey::SLOT_BITS + u128::BITS, key))
+        network(NetworkKey::new(self.slot, self.state.bank, *address))
+    }
+
+    #[inline(always)]
+    fn is_nodes(&self, address: &Address) -> bool {
+        network(NetworkKey::of_node(*address)).is_some()
     }
 
     #[inline(always)]
@@ -35,6 +41,11 @@ impl Tables for CurrentPod {
         }
         self.now_ns.get()
     }
+}
+
+#[inline(always)]
+fn network(key: NetworkKey) -> Option<&'static Network> {
+    NETWORKS.get(&lpm_trie::Key::new(NetworkKey::SLOT_BITS + u128::BITS, key))
 }
 
 /// The monotonic clock, in nanoseconds, as of the last tick where the kernel gives that (up to 10 ms

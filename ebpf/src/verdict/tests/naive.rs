@@ -67,9 +67,7 @@ pub(super) fn packet(
     let from_kernel = admission == Admission::Kernel;
     match packet.shape {
         Shape::Transport | Shape::Echo => {
-            let answered = world
-                .network(&to.address)
-                .is_some_and(|network| network.flags & network_flags::INBOUND != 0);
+            let answered = answered(world, to.address);
             if to.protocol == TCP && admission == Admission::Inbound && answered {
                 return pass(Ruling::Control);
             }
@@ -77,7 +75,10 @@ pub(super) fn packet(
             let inner = own_netns && is_own(world, to.address);
             if judged.ruling == Ruling::Refused && inner { pass(Ruling::Local) } else { judged }
         }
-        Shape::LinkControl if from_kernel && link_scope(to.address) => pass(Ruling::Control),
+        Shape::LinkControl if from_kernel && neighbour(world, to.address) => pass(Ruling::Control),
+        Shape::LinkControl if from_kernel && own_netns && is_own(world, to.address) => {
+            pass(Ruling::Control)
+        }
         Shape::PathMtu if from_kernel => pass(Ruling::Control),
         Shape::Unparsable | Shape::Fragment => refuse(Ruling::Refused, Reason::Unparsable),
         Shape::LinkControl | Shape::PathMtu | Shape::Other => {
@@ -117,6 +118,18 @@ pub(super) fn hard_block(world: &World, to: Endpoint) -> Option<Reason> {
         853 if !lifted(flags::BLOCK_DOT) => Some(Reason::Dot),
         _ => None,
     }
+}
+
+fn answered(world: &World, address: Address) -> bool {
+    let by_network =
+        world.network(&address).is_some_and(|network| network.flags & network_flags::INBOUND != 0);
+    let answers_node = world.state.flags & flags::ANSWERS_NODE != 0;
+    by_network || answers_node && world.node.contains(&address)
+}
+
+fn neighbour(world: &World, address: Address) -> bool {
+    let trusted = world.network(&address).is_some_and(|network| network.count > 0);
+    link_scope(address) || world.node.contains(&address) || answered(world, address) || trusted
 }
 
 fn link_scope(address: Address) -> bool {

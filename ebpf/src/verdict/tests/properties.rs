@@ -103,13 +103,15 @@ fn any_world() -> impl Strategy<Value = World> {
             | flags::BLOCK_METADATA
             | flags::BLOCK_DOT
             | flags::OWN_NETNS),
+        (any::<bool>(), collection::vec(any_address(), 0..3)),
         select(&[0_u16, 53, LISTENER_PORT][..]),
         any_address(),
         any_address(),
     )
-        .prop_map(|(allow, networks, flags, listener_port, listener_v4, listener_v6)| {
-            let mut world = World { allow, networks, ..World::closed() };
-            world.state.flags = flags;
+        .prop_map(|(allow, networks, flags, node, listener_port, listener_v4, listener_v6)| {
+            let (answers_node, node) = node;
+            let mut world = World { allow, networks, node, ..World::closed() };
+            world.state.flags = flags | if answers_node { flags::ANSWERS_NODE } else { 0 };
             world.state.listener_port = listener_port;
             world.state.listener_v4 = listener_v4;
             world.state.listener_v6 = listener_v6;
@@ -184,7 +186,8 @@ proptest! {
         on_loopback: bool,
         admission in any_admission(),
     ) {
-        let world = World { allow: HashMap::new(), networks: Vec::new(), ..world };
+        let (allow, networks, node) = (HashMap::new(), Vec::new(), Vec::new());
+        let world = World { allow, networks, node, ..world };
         let verdict = judge_packet(&world.state, &packet, on_loopback, admission, &world);
         match verdict.ruling {
             Ruling::Local => {

@@ -1,13 +1,13 @@
 //! The second layer's verdict, and what a network namespace of its own changes for the first.
 
 use super::{
-    ALLOWED, favouring, own_netns,
+    ALLOWED, ALLOWED_V6, favouring, own_netns,
     world::{ICMP, TCP, UDP, World, address, endpoint, network, packet},
 };
 use crate::{
     address::Endpoint,
     packet::Shape,
-    pod::network_flags,
+    pod::{flags, network_flags},
     reason::Reason,
     verdict::{Passage, Ruling, Verdict, judge_wire},
 };
@@ -48,6 +48,27 @@ fn an_answer_passes_on_the_wire_only_to_who_may_connect() {
     assert_eq!(wired(&world, node, Shape::Transport, Passage::Stranger), refused);
     let other = endpoint("10.0.0.2", TCP, 40000);
     assert_eq!(wired(&world, other, Shape::Transport, Passage::Reply), refused);
+    // The node may where the profile says so.
+    world.node.push(address("10.0.0.2"));
+    assert_eq!(wired(&world, other, Shape::Transport, Passage::Reply), refused);
+    world.state.flags |= flags::ANSWERS_NODE;
+    assert_eq!(wired(&world, other, Shape::Transport, Passage::Reply), control);
+    assert_eq!(wired(&world, other, Shape::Transport, Passage::Stranger), refused);
+}
+
+#[test]
+fn a_neighbour_is_answered_at_its_global_address_only_if_the_pod_may_talk_to_it() {
+    let mut world = World::closed().answering("2001:db8:1::", 64);
+    world = world.trusting("2001:db8:3::", 64, &[(TCP, 443, 1)]);
+    world.node.push(address("2001:db8::1"));
+    let judged = |ip| wired(&world, endpoint(ip, ICMP, 0), Shape::LinkControl, Passage::Stranger);
+    for ip in ["fe80::1", "ff02::1:ff00:1", "2001:db8::1", "2001:db8:1::7", "2001:db8:3::7"] {
+        assert_eq!(judged(ip), Verdict::pass(Ruling::Control), "{ip}");
+    }
+    let refused = Verdict::refused(Reason::ProtocolNotAllowed);
+    for ip in [ALLOWED_V6, "2001:db8::2", "2001:db8:2::7"] {
+        assert_eq!(judged(ip), refused, "{ip}");
+    }
 }
 
 #[test]

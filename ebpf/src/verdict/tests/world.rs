@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) allow: HashMap<Endpoint, AllowEntry>,
     /// Address, prefix length of its 16-byte form, and what is told of it.
     pub(super) networks: Vec<(Address, u32, Network)>,
+    /// The node's addresses.
+    pub(super) node: Vec<Address>,
     pub(super) now_ns: u64,
 }
 
@@ -56,7 +58,13 @@ impl World {
             listener_v6: address(LISTENER_V6),
             ..PodState::default()
         };
-        Self { state, allow: HashMap::new(), networks: Vec::new(), now_ns: NOW_NS }
+        Self {
+            state,
+            allow: HashMap::new(),
+            networks: Vec::new(),
+            node: Vec::new(),
+            now_ns: NOW_NS,
+        }
     }
 
     pub(super) fn allowing(mut self, endpoint: Endpoint, expires: u32, rule: u32) -> Self {
@@ -118,6 +126,10 @@ impl Tables for World {
             })
             .max_by_key(|(_, bits, _)| *bits)
             .map(|(_, _, network)| network)
+    }
+
+    fn is_nodes(&self, address: &Address) -> bool {
+        self.node.contains(address)
     }
 
     fn now_ns(&self) -> u64 {
