@@ -1,7 +1,8 @@
 //! Times what hooks of security modules do, for `cargo xtask bench`; where tracing programs load and they do not, too.
 //!
 //! `guard_bench ROUNDS` prints one JSON line per round: nanoseconds of a program that does nothing (`nothing`), of what
-//! every hook does for processes of nobody's (`stranger`), and of a connect in a pod (`connect`), each without the first.
+//! every hook does for processes of nobody's (`stranger`), and of a connect in a pod (`connect`), each without the first;
+//! and of the tracepoint of `execve` in a pod (`exec`), with what every program costs.
 //! The kernel must account for programs' time (`kernel.bpf_stats_enabled`).
 
 use std::fs;
@@ -20,6 +21,7 @@ use weir_ebpf::pod::{PodState, flags};
 
 const CALLS: u32 = 200_000;
 const CONNECTS: u32 = 2000;
+const EXECS: u32 = 1000;
 
 /// A cgroup, for as long as this lives.
 struct Cgroup(PathBuf);
@@ -46,11 +48,19 @@ fn connect(port: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs [`connect`] in `cgroup`.
-fn in_pod(cgroup: &Path, port: u16) -> anyhow::Result<()> {
+/// As a process of the pod: starts a program, again and again.
+fn execute() -> anyhow::Result<()> {
+    for _ in 0..EXECS {
+        ensure!(Command::new("/bin/true").arg("an argument").status()?.success(), "true is not");
+    }
+    Ok(())
+}
+
+/// Runs this program in `cgroup`.
+fn in_pod(cgroup: &Path, words: [&str; 2]) -> anyhow::Result<()> {
     let mut command = Command::new("sh");
-    command.args(["-c", "echo 0 > \"$1/cgroup.procs\" && exec \"$2\" connect \"$3\"", "sh"]);
-    command.arg(cgroup).arg(std::env::current_exe()?).arg(port.to_string());
+    command.args(["-c", "echo 0 > \"$1/cgroup.procs\" && shift && exec \"$@\"", "sh"]);
+    command.arg(cgroup).arg(std::env::current_exe()?).args(words);
     let ended = command.status().context("starting a process of the pod")?;
     ensure!(ended.success(), "the process of the pod: {ended}");
     Ok(())
@@ -64,13 +74,12 @@ fn per_run(before: Spent, after: Spent, runs: u64) -> f64 {
 
 fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [word, port] = words.as_slice()
-        && word == "connect"
-    {
-        return connect(port.parse()?);
-    }
-    let [rounds] = words.as_slice() else { anyhow::bail!("ROUNDS is missing") };
-    let rounds: u32 = rounds.parse()?;
+    let rounds: u32 = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["connect", port] => return connect(port.parse()?),
+        ["execute", _] => return execute(),
+        [rounds] => rounds.parse()?,
+        _ => anyhow::bail!("ROUNDS is missing"),
+    };
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let port = listener.local_addr()?.port();
@@ -110,17 +119,25 @@ fn main() -> anyhow::Result<()> {
             per_run(before.stranger, after.stranger, after.stranger.runs - before.stranger.runs);
 
         let before = meter.read()?;
-        in_pod(&cgroup.0, port)?;
+        in_pod(&cgroup.0, ["connect", &port.to_string()])?;
         let after = meter.read()?;
         let runs = after.connect.runs - before.connect.runs;
         ensure!(runs >= u64::from(CONNECTS), "{runs} changes of state by {CONNECTS} connects");
         // Every change of state is a run, and all but one for each connect do nothing.
         let changes = f64::from(u32::try_from(runs)?) / f64::from(CONNECTS);
         let connect = per_run(before.connect, after.connect, u64::from(CONNECTS));
+
+        let before = meter.read()?;
+        in_pod(&cgroup.0, ["execute", ""])?;
+        let after = meter.read()?;
+        let runs = after.exec.runs - before.exec.runs;
+        ensure!(runs >= u64::from(EXECS), "{runs} runs by {EXECS} programs");
+        let exec = per_run(before.exec, after.exec, runs);
         let line = serde_json::json!({
             "nothing": nothing,
             "stranger": stranger - nothing,
             "connect": nothing.mul_add(-changes, connect),
+            "exec": exec,
         });
         writeln!(out, "{line}")?;
     }

@@ -14,7 +14,7 @@ pub(crate) fn demo() -> Result<bool> {
 }
 
 /// Builds weir as it is shipped, then measures it; whether every target was reached.
-pub(crate) fn bench(only: Option<&str>) -> Result<bool> {
+pub(crate) fn bench(kernels: &[String], only: Option<&str>) -> Result<bool> {
     setup::run()?;
     let build = [
         "build",
@@ -47,6 +47,9 @@ pub(crate) fn bench(only: Option<&str>) -> Result<bool> {
         "--",
     ];
     let mut command = cargo(&run);
+    for kernel in kernels {
+        command.args(["--kernel", kernel]);
+    }
     command.args(only);
     Ok(shell::run(command).is_ok())
 }

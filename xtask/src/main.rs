@@ -50,6 +50,10 @@ enum Command {
     Demo,
     /// Measure against the same machine without weir
     Bench {
+        /// Measure on a series of kernels instead, in virtual machines: 5.10, 6.1, 6.12, 6.18, 7.x, or all. They are emulated:
+        /// what they tell is how kernels compare
+        #[arg(long = "kernel")]
+        kernels: Vec<String>,
         /// Only the row groups whose name contains this
         #[arg(long)]
         only: Option<String>,
@@ -68,7 +72,7 @@ fn main() -> ExitCode {
         Command::Test { only, all } => test::run(only.as_deref(), all),
         Command::Vm(options) => vm::run(&options),
         Command::Demo => lab::demo(),
-        Command::Bench { only } => lab::bench(only.as_deref()),
+        Command::Bench { kernels, only } => lab::bench(&kernels, only.as_deref()),
         Command::Image(options) => image::run(&options).map(|()| true),
         Command::Cross(options) => cross::run(&options),
     };

@@ -155,6 +155,8 @@ pub struct GuardSpent {
     /// What a connect in a pod costs, at each change of a TCP socket's state; all but the first of a connect's cost
     /// nothing.
     pub connect: Spent,
+    /// The tracepoint of `execve`, by pods and by others.
+    pub exec: Spent,
 }
 
 impl Datapath {
@@ -178,15 +180,20 @@ impl GuardMeter<'_> {
     /// What the kernel said.
     pub fn read(&self) -> io::Result<GuardSpent> {
         let programs = lock(&self.datapath.programs);
-        let spent = |(name, _): (&str, &str)| -> io::Result<Spent> {
+        let spent = |name: &str| -> io::Result<Spent> {
             let Some(Program::BtfTracePoint(program)) = programs.program(name) else {
                 return Err(io::ErrorKind::NotFound.into());
             };
             let info = program.info().map_err(io::Error::other)?;
             Ok(Spent { time: info.run_time(), runs: info.run_count() })
         };
-        let [nothing, stranger, connect] = MEASURED.map(spent);
-        Ok(GuardSpent { nothing: nothing?, stranger: stranger?, connect: connect? })
+        let [nothing, stranger, connect] = MEASURED.map(|(name, _)| spent(name));
+        Ok(GuardSpent {
+            nothing: nothing?,
+            stranger: stranger?,
+            connect: connect?,
+            exec: spent("weir_exec")?,
+        })
     }
 }
 

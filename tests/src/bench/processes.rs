@@ -14,18 +14,15 @@ use crate::exec;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const COUNT: f64 = 2000.0;
-/// Forks that often, and becomes nothing else.
-const FORKS: &str = "at=0; while [ $at -lt 2000 ]; do (:); at=$((at+1)); done";
 /// Starts `true` that often.
 const PROGRAMS: &str = "at=0; while [ $at -lt 2000 ]; do /bin/true; at=$((at+1)); done";
 /// `BPF_PROG_TYPE_TRACING` (include/uapi/linux/bpf.h).
 const TRACING: f64 = 26.0;
 
-/// Three rows: processes of a tree under weir, what `execve` is of that, and processes of others.
+/// Two rows: processes of a tree under weir, and processes of others.
 pub(super) fn rows(ground: &Ground) -> Result<Vec<Row>> {
     let _accounts = Accounts::open()?;
-    let (forked, _) = cost(ground, FORKS)?;
-    let (inside, outside) = cost(ground, PROGRAMS)?;
+    let (inside, outside) = cost(ground)?;
     let row = |name: &str, nanoseconds: f64, most| Row {
         name: name.to_owned(),
         unit: "ns",
@@ -35,21 +32,20 @@ pub(super) fn rows(ground: &Ground) -> Result<Vec<Row>> {
     };
     Ok(vec![
         row("a process of a tree: fork, exec and exit", inside, 2000.0),
-        row("a process of a tree: what exec is of that", inside - forked, 2000.0),
         row("a process of nobody's: fork, exec and exit", outside, 1000.0),
     ])
 }
 
-/// Nanoseconds that weir's tracing programs run while a tree runs `script`, and while somebody else does.
-fn cost(ground: &Ground, script: &str) -> Result<(f64, f64)> {
-    let held = format!("{script}; echo done; exec sleep 60");
+/// Nanoseconds that weir's tracing programs run while a tree starts programs, and while somebody else does.
+fn cost(ground: &Ground) -> Result<(f64, f64)> {
+    let held = format!("{PROGRAMS}; echo done; exec sleep 60");
     let weir = ground.lab.weir().profile(&Ground::profile().text())?;
     let run = weir.start(&["sh", "-c", &held])?;
     let pid = run.process().pid();
     run.process().wait_for_line(LIMIT, |line| line == "done")?;
     let inside = spent(pid)?;
     let mut others = Command::new("sh");
-    others.args(["-c", script]);
+    others.args(["-c", PROGRAMS]);
     exec::run(others, LIMIT)?.expect_code(0)?;
     let outside = spent(pid)? - inside;
     run.process().signal(Signal::SIGTERM)?;

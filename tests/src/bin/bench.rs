@@ -2,8 +2,10 @@
 
 use std::process::ExitCode;
 
+use weir_tests::bench::{self, Options};
+
 fn main() -> anyhow::Result<ExitCode> {
-    let only = std::env::args().nth(1);
-    let reached = weir_tests::bench::run(only.as_deref(), &mut std::io::stdout().lock())?;
+    let options = Options::parse(std::env::args().skip(1))?;
+    let reached = bench::run(&options, &mut std::io::stdout().lock())?;
     Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
