@@ -123,15 +123,16 @@ impl Datapath {
     }
 
     fn audit_hook(&self, attachment: &mut Attachment, index: usize) -> Result<Link, DatapathError> {
+        let Attachment { cgroup, inode, links, pins, .. } = attachment;
         let (Some(hook), Some(link), Some(&program)) =
-            (HOOKS.get(index), attachment.links.get_mut(index), self.ids.hooks.get(index))
+            (HOOKS.get(index), links.get_mut(index), self.ids.hooks.get(index))
         else {
             return Ok(Link::Right);
         };
-        let (cgroup, inode) = (attachment.cgroup.clone(), attachment.inode);
+        let inode = *inode;
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| DatapathError::Attach {
             hook: hook.program,
-            cgroup: attachment.cgroup.clone(),
+            cgroup: cgroup.clone(),
             source,
         };
         let info = super::syscall::link_info(link.as_fd()).map_err(|error| failed(error.into()))?;
@@ -144,12 +145,12 @@ impl Datapath {
             return Ok(Link::Repaired);
         }
         // Detached: by somebody, or with the end of the cgroup.
-        let Ok(folder) = File::open(&cgroup) else { return Ok(Link::Over) };
+        let Ok(folder) = File::open(&*cgroup) else { return Ok(Link::Over) };
         if folder.metadata().is_ok_and(|metadata| metadata.ino() != inode) {
             return Ok(Link::Over);
         }
         *link = hook.attach(&programs, &folder).map_err(|error| failed(error.into()))?;
-        if let Some(pins) = &mut attachment.pins {
+        if let Some(pins) = pins {
             // If this fails, the look at the pins tries it again and tells.
             pins.replace(hook.program, link.as_fd()).ok();
         }

@@ -20,13 +20,14 @@ impl Datapath {
             .map_err(DatapathError::map("reading a pod's counters"))
     }
 
-    /// The slow paths' counters of all slots, by number, in one read.
+    /// The slow paths' counters of the slots below a number, in one read.
     ///
     /// # Errors
     ///
     /// What the kernel said.
-    pub fn all_counters(&self) -> Result<Vec<PodCounters>, DatapathError> {
-        let mut all = vec![Kernel(PodCounters::default()); SLOTS];
+    pub fn counters_below(&self, number: u32) -> Result<Vec<PodCounters>, DatapathError> {
+        let count = usize::try_from(number).map_or(SLOTS, |number| number.min(SLOTS));
+        let mut all = vec![Kernel(PodCounters::default()); count];
         batch::read_array(self.counters.map().fd().as_fd(), &mut all).map_err(|error| {
             DatapathError::map("reading the pods' counters")(MapError::IoError(error))
         })?;

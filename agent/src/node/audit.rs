@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// From one look to the next: with what a look and its repairs take, well below a second.
-const LOOK: Duration = Duration::from_millis(700);
+const LOOK: Duration = Duration::from_millis(800);
 /// How long changes of a pod's nftables are collected before they are looked at: who makes many keeps nobody busy.
 const SETTLE: Duration = Duration::from_millis(250);
 

@@ -251,7 +251,8 @@ async fn sweep_all(pods: Arc<Mutex<Vec<Weak<EnforcedPod>>>>, limits: PodLimits) 
             pods.iter().filter_map(Weak::upgrade).collect()
         };
         let Some(datapath) = held.first().map(|pod| Arc::clone(&pod.datapath)) else { continue };
-        let counters = match datapath.all_counters() {
+        let highest = held.iter().map(|pod| pod.slot.number()).max().unwrap_or(0);
+        let counters = match datapath.counters_below(highest + 1) {
             Ok(counters) => counters,
             Err(error) => {
                 tracing::error!(%error, "the fill of the pods' tables is not known");
