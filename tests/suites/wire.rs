@@ -41,7 +41,8 @@ enum Weir {
 /// What the container may do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rights {
-    /// What containerd gives: `CAP_NET_RAW` is among it.
+    /// What containerd gives: `CAP_NET_RAW` is among it. And `CAP_IPC_LOCK`: in Linux 5.10 the memory of an XDP socket counts
+    /// against what root may lock, with all BPF maps of the machine.
     Default,
     /// Everything, and the node's programs below `/usr`.
     Privileged,
@@ -85,6 +86,8 @@ impl World {
             for folder in ["/usr", "/lib", "/lib64"] {
                 spec.mounts.push((folder.into(), folder.to_owned(), true));
             }
+        } else {
+            spec.capabilities.push("IPC_LOCK".to_owned());
         }
         let job = pod.start(spec)?;
         // Busybox's shell takes its own `ip` ahead of any other.
