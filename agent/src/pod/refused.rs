@@ -37,6 +37,8 @@ pub(super) struct RefusedNames {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     tgid: u32,
+    /// Which execution of that process id ([`weir_ebpf::process::ProcessKey::execution`]).
+    execution: u16,
     name: String,
     reason: Reason,
     audited: bool,
@@ -84,6 +86,8 @@ pub(super) struct KeptName {
     audited: bool,
     at_ms: u64,
     process: Identity,
+    #[serde(default)]
+    execution: u16,
     /// Digest of the profile.
     profile: String,
     rule: u16,
@@ -99,6 +103,7 @@ impl KeptName {
             audited: refusal.verdict == Mode::Audit,
             at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
             process: sight.process.clone(),
+            execution: refusal.client.process.execution(),
             profile: refusal.profile.digest().to_owned(),
             rule: sight.rule.0,
         }
@@ -115,6 +120,7 @@ impl KeptName {
             audited: false,
             at_ms: 1_700_000_000_000,
             process: Identity::default(),
+            execution: 0,
             profile: "sha256:00".to_owned(),
             rule: RuleIndex::DEFAULT_DENY.0,
         }
@@ -132,6 +138,7 @@ impl RefusedNames {
         self.count(audited, refusal.reason);
         let key = Key {
             tgid: refusal.client.process.tgid,
+            execution: refusal.client.process.execution(),
             name: refusal.name.to_owned(),
             reason: refusal.reason,
             audited,
@@ -171,8 +178,13 @@ impl RefusedNames {
         // A rule is an index into its own profile alone.
         let is_current = kept.profile == current.digest();
         let rule = if is_current { RuleIndex(kept.rule) } else { RuleIndex::DEFAULT_DENY };
-        let key =
-            Key { tgid: kept.process.pid, name: kept.name.clone(), reason, audited: kept.audited };
+        let key = Key {
+            tgid: kept.process.pid,
+            execution: kept.execution,
+            name: kept.name.clone(),
+            reason,
+            audited: kept.audited,
+        };
         let counted = Counted {
             count: 1,
             first: at,

@@ -49,6 +49,19 @@ fn a_name_is_seen_once_by_each_process_and_counted_each_time() {
 }
 
 #[test]
+fn a_process_id_that_comes_again_is_another_process() {
+    let (names, profile) = (RefusedNames::default(), Arc::new(Profile::deny_all()));
+    let first = client(7);
+    let mut second = first;
+    second.process.start_ns += 10_000_000;
+    for client in [first, second] {
+        let refusal = refusal(&client, &profile, "a.example.net", Mode::Block);
+        assert!(matches!(names.note(&refusal, |_| identity(7)), Sight::First(_)));
+        assert!(matches!(names.note(&refusal, |_| identity(7)), Sight::Repeated));
+    }
+}
+
+#[test]
 fn what_finds_no_room_is_counted_all_the_same() {
     let names = RefusedNames::default();
     for number in 0..NAMES {
