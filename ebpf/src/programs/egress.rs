@@ -27,13 +27,13 @@ const PASS: i32 = 1;
 const DROP: i32 = 0;
 
 /// The loopback device has this index in every network namespace (net/core/dev.c).
-const LOOPBACK_IFINDEX: u32 = 1;
+pub(crate) const LOOPBACK_IFINDEX: u32 = 1;
 /// `SOCK_RAW` (include/linux/net.h).
 const SOCK_RAW: u32 = 3;
 
 /// Who sent a packet whose socket has no storage. In memory of its own: on the stack it would have to
 /// be zeroed for every packet.
-static UNKNOWN: SocketTag = SocketTag::UNKNOWN;
+pub(crate) static UNKNOWN: SocketTag = SocketTag::UNKNOWN;
 
 #[cgroup_skb(egress)]
 pub(crate) fn weir_egress(ctx: SkBuffContext) -> i32 {

@@ -1,11 +1,11 @@
-//! `cgroup_skb/ingress`: bytes down, and the mark of connections that came in from outside.
+//! `cgroup_skb/ingress`: bytes down, the mark of connections that came in from outside, and none of strangers over IPv6.
 
 use aya_ebpf::{macros::cgroup_skb, programs::SkBuffContext};
 use weir_ebpf::{
     address::protocol,
-    packet::Shape,
+    packet::{Packet, Shape},
     socket::{SocketTag, flags},
-    verdict::may_connect,
+    verdict::{Admission, Ruling, judge_packet, may_connect},
 };
 
 use crate::{
@@ -57,11 +57,42 @@ pub(crate) fn weir_ingress(ctx: SkBuffContext) -> i32 {
                 // SAFETY: a word of a live map value; the only bit that a listener ever gets.
                 unsafe { (*tag).flags |= flags::INBOUND };
             }
+        } else if !may_be_answered(&ctx, &pod, tag.as_deref(), &packet) {
+            return DROP;
         }
     } else if let Some(tag) = tag {
         account::received(&pod, tag, packet.source, bytes);
     }
     PASS
+}
+
+/// Whether the answer to what came to a listener passes, as far as nobody else asks. Before Linux 6.6 the hook of egress is
+/// not called for the first one over IPv6 (`BPF_CGROUP_RUN_PROG_INET_EGRESS`): a stranger would be connected, and what is
+/// said to him wait in the kernel until the hooks are gone.
+#[inline(always)]
+fn may_be_answered(
+    ctx: &SkBuffContext,
+    pod: &CurrentPod,
+    tag: Option<&SocketTag>,
+    packet: &Packet,
+) -> bool {
+    if packet.source.address.v4_be().is_some() || pod.audits() {
+        return true;
+    }
+    // SAFETY: a word of the context.
+    let ifindex = unsafe { (&raw const (*ctx.skb.skb).ifindex).read_volatile() };
+    let on_loopback = ifindex == egress::LOOPBACK_IFINDEX;
+    let answer =
+        Packet { source: packet.destination, destination: packet.source, shape: packet.shape };
+    let verdict = judge_packet(pod.state, &answer, on_loopback, Admission::None, pod);
+    let hard = match verdict.ruling {
+        Ruling::Refused => false,
+        Ruling::HardBlocked => true,
+        _ => return true,
+    };
+    let amount = Amount { count: 1, up: 0, down: 0 };
+    let tag = tag.unwrap_or(&egress::UNKNOWN);
+    account::refused(pod, tag, answer.destination, verdict.reason, hard, amount)
 }
 
 #[inline(always)]
