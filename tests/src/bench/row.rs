@@ -41,6 +41,12 @@ impl Row {
         format!("{what:<44} {value:>16} {against:>30} {ratio:>7} {target:>12}")
     }
 
+    /// The same, and nothing to reach.
+    #[must_use]
+    pub fn untargeted(self) -> Self {
+        Self { target: Target::Shown, ..self }
+    }
+
     /// Value divided by reference.
     #[must_use]
     pub fn ratio(&self) -> Option<f64> {
