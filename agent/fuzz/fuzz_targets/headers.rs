@@ -13,7 +13,8 @@ use weir_ebpf::{
     packet::{IPV4_WORDS, IPV6_WORDS, MAX_EXTENSIONS, Packet, Shape, parse_ipv4, parse_ipv6},
     pod::{AllowEntry, Network, NetworkPort, PodState, flags, network_flags},
     verdict::{
-        Admission, Passage, Ruling, Tables, Verdict, judge_connect, judge_packet, judge_wire, readmit,
+        Admission, Passage, Ruling, Tables, Verdict, judge_connect, judge_packet, judge_wire,
+        readmit,
     },
 };
 
@@ -32,6 +33,7 @@ struct Input<'a> {
 struct Same {
     allow: Option<AllowEntry>,
     network: Option<Network>,
+    is_nodes: bool,
 }
 
 const NOW: u32 = 1_000;
@@ -46,15 +48,20 @@ impl Tables for Same {
         self.network.as_ref()
     }
 
+    fn is_nodes(&self, _: &Address) -> bool {
+        self.is_nodes
+    }
+
     fn now_ns(&self) -> u64 {
         NOW_NS
     }
 }
 
 fuzz_target!(|input: Input<'_>| {
+    let node = if input.admission & 0x40 != 0 { flags::ANSWERS_NODE } else { 0 };
     let state = PodState {
         generation: 1,
-        flags: u32::from(input.state),
+        flags: u32::from(input.state) | node,
         listener_port: input.listener_port,
         ..PodState::default()
     };
@@ -64,6 +71,7 @@ fuzz_target!(|input: Input<'_>| {
             rule,
         }),
         network: input.network.map(network),
+        is_nodes: input.admission & 0x80 != 0,
     };
     let admission = match input.admission % 4 {
         0 => Admission::None,
@@ -225,10 +233,15 @@ fn check_wire(state: &PodState, packet: &Packet, tables: &Same) {
         assert_eq!(verdict.ruling == Ruling::HardBlocked, is_hard_blocked(state, to), "{packet:?}");
         match verdict.ruling {
             Ruling::Allowed => assert_eq!(Some(verdict.rule), rule(tables, to)),
-            Ruling::Control if packet.shape == Shape::LinkControl => {}
+            Ruling::Control if packet.shape == Shape::LinkControl => {
+                // Every network of these tables has ports.
+                let is_known = tables.is_nodes || tables.network.is_some();
+                assert!(is_known || to.address.is_v6_link_scope(), "{packet:?}");
+            }
             Ruling::Control => {
                 let inbound = tables.network.is_some_and(|n| n.flags & network_flags::INBOUND != 0);
-                assert!(passage == Passage::Reply && inbound, "{packet:?}");
+                let by_node = tables.is_nodes && state.flags & flags::ANSWERS_NODE != 0;
+                assert!(passage == Passage::Reply && (inbound || by_node), "{packet:?}");
             }
             Ruling::Admitted => panic!("{packet:?}"),
             Ruling::Local | Ruling::Refused | Ruling::HardBlocked => {}
