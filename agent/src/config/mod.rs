@@ -264,9 +264,10 @@ const FILE_KEEP: NonZeroU32 = NonZeroU32::MIN.saturating_add(4);
 const ENTRIES_PER_POD: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
 /// All that the kernel's maps have.
 const POD_SLOTS: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
+const _: () = assert!(POD_SLOTS.get() as usize == weir_ebpf::pod::SLOTS);
 /// Likewise.
 const PROCESSES: NonZeroU32 = NonZeroU32::MIN.saturating_add(65_535);
-const _: () = assert!(POD_SLOTS.get() as usize == weir_ebpf::pod::SLOTS);
+const _: () = assert!(PROCESSES.get() as usize == weir_ebpf::lineage::PROCESSES);
 
 impl Config {
     /// Reads a configuration file. An empty one is all defaults.
