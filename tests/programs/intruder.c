@@ -18,6 +18,10 @@
  *   intruder heir                   makes a socket, by which a child sends
  *   intruder handover               makes a socket and hands it to a child that was there before, which sends by it
  *   intruder brood COUNT            starts so many children, which stay: how many came of it, and why no more
+ *   intruder crowd PARENTS CHILDREN  starts so many that each start so many, all at once, and all stay: how many they are
+ *   intruder unwaited COUNT         starts so many children, which end, and whose parent stays and does not wait for them
+ *   intruder rush COUNT FIRST       starts so many children, which all execute the next at once, numbered from FIRST on
+ *   intruder runner NUMBER          connects, by this name
  *
  * Exit code: 0 done, whatever came of it; 2 usage.
  */
@@ -377,6 +381,70 @@ static void brood(int count) {
     printf("%d %s\n", born, said);
 }
 
+/* All at once, so that one is preempted while it starts another. They stay, as a brood does. */
+static void crowd(int parents, int children) {
+    int report[2], all = 0;
+    if (pipe(report) < 0) return;
+    for (int parent = 0; parent < parents; parent++) {
+        if (fork() != 0) continue;
+        int born = 1;
+        for (int child = 0; child < children; child++) {
+            pid_t pid = fork();
+            if (pid > 0) born++;
+            if (pid != 0) continue;
+            close(report[1]);
+            for (int fd = 0; fd < 3; fd++) close(fd);
+            for (;;) pause();
+        }
+        if (write(report[1], &born, sizeof born) < 0) _exit(1);
+        close(report[1]);
+        for (int fd = 0; fd < 3; fd++) close(fd);
+        for (;;) pause();
+    }
+    close(report[1]);
+    for (int born; read(report[0], &born, sizeof born) == sizeof born;) all += born;
+    printf("%d\n", all);
+}
+
+static void unwaited(int count) {
+    int report[2];
+    char ended = 0;
+    if (pipe(report) < 0) return;
+    if (fork() == 0) {
+        for (int at = 0; at < count; at++) {
+            pid_t child = fork();
+            if (child == 0) _exit(0);
+            siginfo_t about;
+            if (child < 0 || waitid(P_PID, (id_t)child, &about, WEXITED | WNOWAIT) < 0) _exit(1);
+        }
+        if (write(report[1], &ended, 1) < 0) _exit(1);
+        close(report[1]);
+        for (int fd = 0; fd < 3; fd++) close(fd);
+        for (;;) pause();
+    }
+    close(report[1]);
+    puts(read(report[0], &ended, 1) == 1 ? "ok" : "failed");
+}
+
+/* All at once, so that one is preempted while it executes another program. */
+static void rush(int count, int first) {
+    int start[2];
+    char none;
+    if (pipe2(start, O_CLOEXEC) < 0) return;
+    for (int at = 0; at < count; at++) {
+        if (fork() != 0) continue;
+        char number[16];
+        snprintf(number, sizeof number, "%d", first + at);
+        close(start[1]);
+        if (read(start[0], &none, 1) == 0) execl("/bin/intruder", "/bin/intruder", "runner", number, NULL);
+        _exit(1);
+    }
+    close(start[1]);
+    int failed = 0;
+    for (int status; wait(&status) > 0;) failed += status != 0;
+    puts(failed ? "some failed" : "ok");
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) return 2;
     const char *act = argv[1], *what = argc > 2 ? argv[2] : "0", *last = argc > 3 ? argv[3] : "";
@@ -412,6 +480,10 @@ int main(int argc, char **argv) {
     else if (strcmp(act, "heir") == 0) heir();
     else if (strcmp(act, "handover") == 0) handover();
     else if (strcmp(act, "brood") == 0) brood(atoi(what));
+    else if (strcmp(act, "crowd") == 0) crowd(atoi(what), atoi(last));
+    else if (strcmp(act, "unwaited") == 0) unwaited(atoi(what));
+    else if (strcmp(act, "rush") == 0) rush(atoi(what), atoi(last));
+    else if (strcmp(act, "runner") == 0) named("runner", atoi(what)), connects();
     else return 2;
     return 0;
 }

@@ -1,5 +1,7 @@
 //! Who it was, and whom it descends from: what a job does to have somebody else named, or nobody.
 
+use std::fs;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -8,7 +10,7 @@ use crate::agent::Agent;
 use crate::exec::DEFAULT_LIMIT;
 use crate::jobs::Jobs;
 use crate::metrics::Samples;
-use crate::node::{Container, Node, Pod, PodSpec};
+use crate::node::{Container, ContainerSpec, Node, Pod, PodSpec};
 use crate::vm::patient;
 
 /// `limits.processes` of the agent of [`Kin::nobody_has_more_than_a_share`].
@@ -36,7 +38,7 @@ impl<'a> Kin<'a> {
     /// Starts the pod, and a container in it; a privileged one may say which id a process gets.
     pub fn new(jobs: &Jobs, agent: &'a Agent, name: &str, privileged: bool) -> Result<Self> {
         let pod = jobs.pod(PodSpec { privileged, ..PodSpec::new(name) })?;
-        let sleeper = jobs.sleeper();
+        let sleeper = reaper(jobs);
         let job = pod.start(if privileged { sleeper.privileged() } else { sleeper })?;
         Ok(Self { agent, job, pod })
     }
@@ -52,9 +54,8 @@ impl<'a> Kin<'a> {
         ensure!(output.code == 0, "{}", output.describe());
         let last = self.record("kin3")?;
         ensure!(last.ancestry() == ["sh", "intruder", "kin1", "kin2", "kin3"], "{last}");
-        let digest = last.text("/process/arguments");
         let arguments = b"/bin/intruder\0family\x003\0";
-        ensure!(digest == format!("fnv1a:{:016x}", fnv(arguments)), "{last}");
+        ensure!(last.text("/process/arguments") == digest_of(arguments), "{last}");
         Ok(())
     }
 
@@ -132,15 +133,79 @@ impl<'a> Kin<'a> {
             }
             let share = (SHARE - others..=SHARE).contains(&full.all);
             ensure!(share, "round {round}: {} are followed, of {SHARE}", full.all);
-            // All but the container's first process. Who comes from outside still finds room.
-            self.job.exec(&["/bin/sh", "-c", "kill -9 -1"])?.expect_code(0)?;
-            let deadline = Instant::now() + patient(DEFAULT_LIMIT);
-            while Followed::now(node)?.all != before.all {
-                ensure!(Instant::now() < deadline, "{before:?}, {:?}", Followed::now(node)?);
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            // Who comes from outside still finds room.
+            self.kill_all()?;
+            followed(node, before.all)?;
         }
         Ok(())
+    }
+
+    /// Whoever is born is followed, and whoever ends is not, also where those that are born and end at the same time
+    /// preempt each other.
+    pub fn nobody_is_missed_in_a_crowd(&self, node: &Node, rounds: usize) -> Result<()> {
+        const PARENTS: usize = 8;
+        const CHILDREN: usize = 24;
+        const CROWD: usize = PARENTS * (1 + CHILDREN);
+        const { assert!(CROWD + 8 < SHARE) };
+        for round in 1..=rounds {
+            let before = Followed::now(node)?;
+            let said = self.act(&["crowd", &PARENTS.to_string(), &CHILDREN.to_string()])?;
+            ensure!(said == CROWD.to_string(), "{said} of {CROWD}");
+            followed(node, before.all + CROWD).with_context(|| format!("born in round {round}"))?;
+            self.kill_all()?;
+            followed(node, before.all).with_context(|| format!("ended in round {round}"))?;
+            let lost = Followed::now(node)?.lost;
+            ensure!(lost == before.lost, "{lost}, {before:?}");
+        }
+        Ok(())
+    }
+
+    /// A process that ended is not followed, also while nobody waits for it.
+    pub fn whoever_ended_is_not_followed(&self, node: &Node) -> Result<()> {
+        const COUNT: usize = 50;
+        let before = Followed::now(node)?;
+        self.intrude(&["unwaited", &COUNT.to_string()], "ok")?;
+        if misses_some()? {
+            // Of those that it misses it is told when they were waited for.
+            let now = Followed::now(node)?;
+            ensure!(now.all < before.all + COUNT / 2, "{before:?}, {now:?}");
+        } else {
+            followed(node, before.all + 1)?;
+        }
+        self.kill_all()?;
+        followed(node, before.all)
+    }
+
+    /// Nobody has the command line of whoever executed it, also where those that execute preempt each other; a kernel
+    /// that misses some knows none of theirs.
+    pub fn command_lines_are_of_their_own_in_a_rush(&self, rounds: usize) -> Result<()> {
+        const COUNT: usize = 100;
+        for round in 0..rounds {
+            self.rush(round * COUNT..(round + 1) * COUNT)?;
+        }
+        Ok(())
+    }
+
+    fn rush(&self, numbers: Range<usize>) -> Result<()> {
+        let (count, mut missed) = (numbers.len(), 0);
+        self.intrude(&["rush", &count.to_string(), &numbers.start.to_string()], "ok")?;
+        for number in numbers {
+            let name = format!("runner{number}");
+            let runner = self.record(&name)?;
+            ensure!(runner.ancestry() == ["intruder", &name], "{runner}");
+            let line = format!("/bin/intruder\0runner\0{number}\0");
+            match runner.text("/process/arguments") {
+                "" => missed += 1,
+                digest => ensure!(digest == digest_of(line.as_bytes()), "{runner}"),
+            }
+        }
+        let most = if misses_some()? { count / 2 } else { 0 };
+        ensure!(missed <= most, "{missed} of {count}");
+        Ok(())
+    }
+
+    fn kill_all(&self) -> Result<()> {
+        kill_all(&self.job)
     }
 
     fn record(&self, comm: &str) -> Result<crate::weir::Event> {
@@ -164,15 +229,43 @@ impl<'a> Kin<'a> {
     }
 }
 
+/// A container whose first process waits for all that come to be its children.
+#[must_use]
+pub fn reaper(jobs: &Jobs) -> ContainerSpec {
+    jobs.container("build").command(&["/bin/sh", "-c", "while :; do sleep 3600; done"])
+}
+
+/// Ends all processes of a container but its first.
+pub fn kill_all(container: &Container) -> Result<()> {
+    container.exec(&["/bin/sh", "-c", "kill -9 -1"])?.expect_code(0)?;
+    Ok(())
+}
+
+/// Waits until so many processes are followed.
+pub fn followed(node: &Node, all: usize) -> Result<()> {
+    let deadline = Instant::now() + patient(DEFAULT_LIMIT);
+    loop {
+        let now = Followed::now(node)?;
+        if now.all == all {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{} are followed, of {all}", now.all);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// What an agent tells of the processes that are followed.
 #[derive(Debug)]
-struct Followed {
-    all: usize,
-    lost: usize,
+pub struct Followed {
+    /// How many they are.
+    pub all: usize,
+    /// How many were not followed for want of room.
+    pub lost: usize,
 }
 
 impl Followed {
-    fn now(node: &Node) -> Result<Self> {
+    /// What it tells now.
+    pub fn now(node: &Node) -> Result<Self> {
         let samples = Samples::of(node)?;
         // Of what all pods may have, which is an eighth less than all.
         let ratio = samples.get("weir_map_fill_ratio{map=\"processes\"}")?;
@@ -182,9 +275,17 @@ impl Followed {
     }
 }
 
-/// FNV-1a, 64 bits.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |digest, byte| {
+/// Whether this kernel preempts programs at tracepoints, as Linux does from 7.0 on.
+fn misses_some() -> Result<bool> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let (major, _) = release.split_once('.').context(release.clone())?;
+    Ok(major.parse::<u32>()? >= 7)
+}
+
+/// What a record says of a command line: FNV-1a, 64 bits.
+fn digest_of(line: &[u8]) -> String {
+    let digest = line.iter().fold(0xcbf2_9ce4_8422_2325, |digest, byte| {
         (digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    });
+    format!("fnv1a:{digest:016x}")
 }

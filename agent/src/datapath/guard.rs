@@ -15,21 +15,34 @@ use std::{
 use aya::{
     Btf, Ebpf,
     programs::{Program, ProgramError},
+    util::KernelVersion,
 };
 
 use super::{attach::lock, error::DatapathError, object::Datapath, syscall};
 
-/// Programs at tracepoints, and where: together they know whose a process is.
-const TRACEPOINTS: [(&str, &str); 5] = [
+/// A program, and the hook it is for.
+type Hook = (&'static str, &'static str);
+
+/// Programs at tracepoints, and where: together with one that sees births they know whose a process is.
+const TRACEPOINTS: [Hook; 5] = [
     ("weir_cgroup_rmdir", "cgroup_rmdir"),
     ("weir_cgroup_mkdir", "cgroup_mkdir"),
+    ("weir_free", "sched_process_free"),
     ("weir_exit", "sched_process_exit"),
     ("weir_exec", "sched_process_exec"),
-    ("weir_fork", "sched_process_fork"),
 ];
 
+/// What sees births on a kernel of this version: where interrupts are off, if the kernel lets a program allocate there.
+fn births(kernel: KernelVersion) -> Hook {
+    if kernel < KernelVersion::new(6, 1, 0) {
+        ("weir_fork", "sched_process_fork")
+    } else {
+        ("weir_wakeup_new", "sched_wakeup_new")
+    }
+}
+
 /// Programs at hooks of security modules, and where.
-const HOOKS: [(&str, &str); 10] = [
+const HOOKS: [Hook; 10] = [
     ("weir_task_alloc", "task_alloc"),
     ("weir_socket_create", "socket_create"),
     ("weir_socket_connect", "socket_connect"),
@@ -128,7 +141,11 @@ impl Datapath {
 
     fn attach_guard(&self, types: &Btf, pins: Option<&Path>) -> Guard {
         let mut programs = lock(&self.programs);
-        let processes = links(&mut programs, &TRACEPOINTS, types, pins);
+        // A kernel of which nobody knows is taken for a new one, as most are.
+        let kernel = KernelVersion::current().unwrap_or(KernelVersion::new(u8::MAX, 0, 0));
+        let mut tracepoints = TRACEPOINTS.to_vec();
+        tracepoints.push(births(kernel));
+        let processes = links(&mut programs, &tracepoints, types, pins);
         let modules = match &processes {
             Ok(_) => links(&mut programs, &HOOKS, types, pins).and_then(|links| {
                 drop(programs);
@@ -136,11 +153,11 @@ impl Datapath {
             }),
             Err(_) => Err(GuardError::Unfounded),
         };
-        if let (Err(_), Some(folder)) = (&modules, pins) {
-            // Those that were pinned before one was refused, too: what counts as missing is not there in part.
-            for (program, _) in HOOKS {
-                fs::remove_file(folder.join(program)).ok();
-            }
+        if let Some(folder) = pins {
+            let mut attached = Vec::new();
+            attached.extend(processes.iter().flat_map(|_| &tracepoints));
+            attached.extend(modules.iter().flat_map(|_| &HOOKS));
+            keep_only(folder, &attached);
         }
         Guard { processes, modules }
     }
@@ -167,14 +184,26 @@ impl Datapath {
     }
 }
 
+/// Takes away the pins of all other programs: of those that were pinned before one was refused, since what counts as
+/// missing is not there in part, and of those that only an earlier agent had.
+fn keep_only(folder: &Path, attached: &[&Hook]) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if attached.iter().all(|(program, _)| name != *program) {
+            fs::remove_file(entry.path()).ok();
+        }
+    }
+}
+
 /// Attaches each of these programs to its hook, or none.
-pub(super) fn links<const N: usize>(
+pub(super) fn links(
     programs: &mut Ebpf,
-    wanted: &[(&'static str, &'static str); N],
+    wanted: &[Hook],
     types: &Btf,
     pins: Option<&Path>,
 ) -> Result<Links, GuardError> {
-    let mut links = Vec::with_capacity(N);
+    let mut links = Vec::with_capacity(wanted.len());
     for (program, hook) in wanted {
         let refused = |reason| GuardError::Refused { program, reason };
         let loaded =
@@ -241,4 +270,34 @@ fn put(link: &OwnedFd, folder: &Path, name: &str) -> io::Result<()> {
     }
     syscall::pin(link.as_fd(), &beside)?;
     fs::rename(&beside, &place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn births_are_seen_where_the_kernel_lets_a_program_allocate() {
+        for (kernel, program) in [
+            (KernelVersion::new(5, 10, 251), "weir_fork"),
+            (KernelVersion::new(6, 0, 19), "weir_fork"),
+            (KernelVersion::new(6, 1, 0), "weir_wakeup_new"),
+            (KernelVersion::new(7, 0, 0), "weir_wakeup_new"),
+        ] {
+            assert_eq!(births(kernel).0, program, "{kernel:?}");
+        }
+    }
+
+    #[test]
+    fn pins_of_others_are_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["weir_exit", "weir_exit-next", "weir_of_an_earlier_agent", "weir_bpf"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        keep_only(folder.path(), &[&TRACEPOINTS[3], &HOOKS[4]]);
+        let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut left: Vec<_> = left.collect();
+        left.sort();
+        assert_eq!(left, ["weir_bpf", "weir_exit"]);
+    }
 }

@@ -1,5 +1,10 @@
-//! `sched_process_fork`, `sched_process_exec`, `sched_process_exit`: the processes of pods from their first instruction to
-//! their end.
+//! `sched_process_fork` or `sched_wakeup_new`, `sched_process_exec`, `sched_process_exit`, `sched_process_free`: the
+//! processes of pods from their first instruction to their end.
+//!
+//! From Linux 7.0 on a program at a tracepoint may be preempted (commit a46023d5616e), and the kernel calls it for nobody
+//! else on that CPU until it goes on: whole crowds of processes are born, or end, without it. So births are seen where
+//! interrupts are off, an end that was missed is made up for, and what was kept of an earlier `execve` is not told of a
+//! later one.
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
@@ -118,30 +123,45 @@ fn count(slot: u32, amount: u64) {
     }
 }
 
+/// Before Linux 6.1, where a table that allocates must not be written to under the lock of a run queue.
 #[btf_tracepoint(function = "sched_process_fork")]
 pub(crate) fn weir_fork(ctx: BtfTracePointContext) -> i32 {
+    born(ctx.arg(1));
+    0
+}
+
+/// From Linux 6.1 on. The child is on a run queue whose lock is held.
+#[btf_tracepoint(function = "sched_wakeup_new")]
+pub(crate) fn weir_wakeup_new(ctx: BtfTracePointContext) -> i32 {
+    born(ctx.arg(0));
+    0
+}
+
+/// Keeps the child of the running process, which does not run yet, if its parent is a pod's.
+#[inline(always)]
+fn born(child: u64) {
     let (offsets, more) = (offsets(), guard_offsets());
-    let child: u64 = ctx.arg(1);
     let tgid: u32 = read(child, offsets.task_tgid);
     let pid: u32 = read(child, more.task_pid);
     if tgid != pid {
         // A thread.
-        return 0;
+        return;
     }
     // What had this id before ended unseen.
     forget(tgid);
-    let Some(parent) = of_current().lineage() else { return 0 };
+    let Some(parent) = of_current().lineage() else { return };
     // SAFETY: the kernel returned it for this run; what another CPU writes to it meanwhile is its flags.
     let parent = unsafe { &*parent };
     if !has_room(parent.slot) {
         // No hook was there to refuse it, or none that may.
         lose(parent.slot);
-        return 0;
+        return;
     }
-    let Some(entry) = keep(tgid, parent.slot, parent) else { return 0 };
+    let Some(entry) = keep(tgid, parent.slot, parent) else { return };
     // SAFETY: as above; the child does not run yet.
     let entry = unsafe { &mut *entry };
-    let task: u64 = ctx.arg(0);
+    // SAFETY: the helper takes nothing and returns the running task.
+    let task = unsafe { bpf_get_current_task() };
     let leader: u64 = read(task, offsets.task_group_leader);
     entry.process = ProcessKey {
         start_ns: read(child, offsets.task_start_boottime),
@@ -152,7 +172,6 @@ pub(crate) fn weir_fork(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the place is inside the array, whatever the depth is.
     unsafe { *(&raw mut entry.ancestors).cast::<Ancestor>().add(place(parent.depth)) = ancestor };
     entry.depth = parent.depth.wrapping_add(1);
-    0
 }
 
 #[btf_tracepoint(function = "sched_process_exec")]
@@ -185,6 +204,26 @@ pub(crate) fn weir_exit(ctx: BtfTracePointContext) -> i32 {
     // Counted down before (`do_exit`): 0 with the last thread.
     let live: u32 = read(signal, more.signal_live);
     if live == 0 {
+        forget(tgid);
+    }
+    0
+}
+
+/// When nothing is left of a task, some time after its end: forgets a process that ended unseen.
+#[btf_tracepoint(function = "sched_process_free")]
+pub(crate) fn weir_free(ctx: BtfTracePointContext) -> i32 {
+    let (offsets, more) = (offsets(), guard_offsets());
+    let task: u64 = ctx.arg(0);
+    let tgid: u32 = read(task, offsets.task_tgid);
+    let pid: u32 = read(task, more.task_pid);
+    if tgid != pid {
+        return 0;
+    }
+    let Some(known) = of(tgid) else { return 0 };
+    let start_ns: u64 = read(task, offsets.task_start_boottime);
+    // SAFETY: a word of a live map value.
+    if unsafe { (*known).process.start_ns } == start_ns {
+        // No other has the id by now.
         forget(tgid);
     }
     0
@@ -228,7 +267,9 @@ pub(crate) fn tell(process: &mut Process, key: &ProcessKey) -> bool {
     if lineage.process.start_ns != key.start_ns {
         return false;
     }
-    process.arguments = lineage.arguments;
+    if lineage.process.exec_id == key.exec_id {
+        process.arguments = lineage.arguments;
+    }
     let mut depth = lineage.depth;
     for ancestor in &mut process.ancestors {
         depth = depth.wrapping_sub(1);
