@@ -48,10 +48,19 @@ impl Outcome {
     }
 }
 
+/// Whether the checks are all there is, or tests follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// Nothing else: what tests would build anew is checked too.
+    Nothing,
+    /// All tests.
+    Tests,
+}
+
 /// Runs every check, also after one has failed.
-pub(crate) fn run() -> Result<Outcome> {
+pub(crate) fn run(then: Then) -> Result<Outcome> {
     let mut outcome = Outcome::default();
-    for (name, command) in commands() {
+    for (name, command) in commands(then) {
         say(&format!("check {name}"));
         outcome.note(name, shell::run(command));
     }
@@ -65,7 +74,7 @@ pub(crate) fn run() -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn commands() -> Vec<(&'static str, Command)> {
+fn commands(then: Then) -> Vec<(&'static str, Command)> {
     let mut document =
         cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
     document.env("RUSTDOCFLAGS", "-D warnings");
@@ -81,6 +90,13 @@ fn commands() -> Vec<(&'static str, Command)> {
     ];
     if let Some(command) = clippy_for_programs() {
         list.push(("clippy on the kernel programs", command));
+    }
+    if then == Then::Nothing {
+        // A workspace of their own, which shares no build with this one.
+        let manifest = "agent/fuzz/Cargo.toml";
+        let mut command = cargo(&["clippy", "--quiet", "--manifest-path", manifest, "--bins"]);
+        command.args(["--", "-D", "warnings"]).env("RUSTFLAGS", "--cfg fuzzing");
+        list.push(("clippy on the fuzz targets", command));
     }
     list
 }

@@ -18,7 +18,7 @@ pub(crate) fn run(only: Option<&str>, everywhere: bool) -> Result<bool> {
     let skips = shell::root().join("target").join("skips");
     let mut summary = Summary::new(skips.clone())?;
     if only.is_none() {
-        let outcome = check::run()?;
+        let outcome = check::run(check::Then::Tests)?;
         summary.add_passed(outcome.passed());
         for name in outcome.failed() {
             summary.add_failed(name);
