@@ -23,8 +23,11 @@ pub enum Shape {
     Transport = 1,
     /// An ICMP or `ICMPv6` echo request.
     Echo,
-    /// Neighbour discovery and multicast listener reports (RFC 4861, RFC 3810).
+    /// A router solicitation, or what multicast listeners and those who ask for them say (RFC 4861, RFC 3810): all of it
+    /// for the link alone. An advertisement of a router is none: a pod is no router.
     LinkControl,
+    /// A neighbour solicitation or advertisement with the hop limit that no forwarded one has (RFC 4861, 7.1).
+    Neighbour,
     /// A path-MTU message: ICMP type 3 code 4 (RFC 1191), `ICMPv6` type 2 (RFC 8201).
     PathMtu,
     /// A fragment, the first one included: what it completes to is not known here.
@@ -97,7 +100,7 @@ pub const fn parse_ipv4(words: &[u32; IPV4_WORDS]) -> Packet {
     if u32::from_be(fragment) & 0x3fff != 0 {
         return Packet::new(addresses, number, (0, 0), Shape::Fragment);
     }
-    transport(addresses, number, payload)
+    transport(addresses, number, payload, byte(ttl_protocol, 0))
 }
 
 /// Parses an IPv6 packet from its first 44 bytes (RFC 8200). `load` returns the 8 bytes at an offset
@@ -113,8 +116,9 @@ pub fn parse_ipv6(
     if byte(first, 0) >> 4 != 6 {
         return Packet::new(addresses, number, (0, 0), Shape::Unparsable);
     }
+    let hop_limit = byte(length, 3);
     if !is_extension(number) {
-        return transport(addresses, number, payload);
+        return transport(addresses, number, payload, hop_limit);
     }
     let mut offset = IPV6_HEADER_BYTES;
     for _ in 0..MAX_EXTENSIONS {
@@ -135,7 +139,7 @@ pub fn parse_ipv6(
         }
         if !is_extension(number) {
             return match load(offset) {
-                Some([payload, _]) => transport(addresses, number, payload),
+                Some([payload, _]) => transport(addresses, number, payload, hop_limit),
                 None => Packet::new(addresses, number, (0, 0), Shape::Unparsable),
             };
         }
@@ -161,7 +165,12 @@ const fn is_extension(number: u8) -> bool {
 
 /// Reads the first four bytes of the payload: ports, or ICMP type and code.
 #[inline(always)]
-const fn transport(addresses: (Address, Address), number: u8, payload: u32) -> Packet {
+const fn transport(
+    addresses: (Address, Address),
+    number: u8,
+    payload: u32,
+    hop_limit: u8,
+) -> Packet {
     let is_v4 = addresses.1.v4_be().is_some();
     match number {
         protocol::TCP | protocol::UDP => {
@@ -182,7 +191,8 @@ const fn transport(addresses: (Address, Address), number: u8, payload: u32) -> P
             let shape = match byte(payload, 0) {
                 128 => Shape::Echo,
                 2 => Shape::PathMtu,
-                130..=136 | 143 => Shape::LinkControl,
+                130..=133 | 143 => Shape::LinkControl,
+                135 | 136 if hop_limit == u8::MAX => Shape::Neighbour,
                 _ => Shape::Other,
             };
             Packet::new(addresses, protocol::ICMP, (0, 0), shape)

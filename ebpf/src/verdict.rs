@@ -131,9 +131,9 @@ pub fn judge_packet(
         }
         // 6. What is left passes only as the network's own working, and only from the kernel's sockets:
         // a raw socket could write the same headers over data of its own.
-        Shape::LinkControl
+        Shape::LinkControl | Shape::Neighbour
             if matches!(admission, Admission::Kernel)
-                && (is_neighbour(&destination.address, tables)
+                && (works_the_link(packet, tables)
                     || has_own_netns(pod) && is_own(&destination.address, tables)) =>
         {
             Verdict::pass(Ruling::Control)
@@ -188,7 +188,7 @@ pub fn judge_wire(
             }
             judge_endpoint(destination, tables)
         }
-        Shape::LinkControl if is_neighbour(&destination.address, tables) => {
+        Shape::LinkControl | Shape::Neighbour if works_the_link(packet, tables) => {
             Verdict::pass(Ruling::Control)
         }
         Shape::PathMtu => match quoted {
@@ -231,12 +231,21 @@ pub fn readmit(pod: &PodState, peer: &Endpoint, tables: &impl Tables) -> Option<
     tables.network(&peer.address).and_then(|network| network.rule_for(peer))
 }
 
-/// Whether the network's own working may lead there: who asks for a neighbour from an address of the whole internet is
-/// answered at that (RFC 4861, 7.2.4), and a router would forward such an answer anywhere. So it may go to the node, to
-/// whoever may connect to the pod, and to networks that the profile trusts.
+/// Whether what the link needs to work may go there: to addresses that never leave it.
+///
+/// Who asks for a neighbour from an address of the whole internet is answered at that (RFC 4861, 7.2.4), and a router
+/// would forward such an answer anywhere. So it may go to the node, and to whoever the pod may tell as much by other
+/// means: to those who may connect to it, and to networks that the profile trusts.
 #[inline(always)]
-fn is_neighbour(address: &Address, tables: &impl Tables) -> bool {
-    if address.is_v6_link_scope() || tables.is_nodes(address) {
+fn works_the_link(packet: &Packet, tables: &impl Tables) -> bool {
+    let address = &packet.destination.address;
+    if address.is_v6_link_scope() {
+        return true;
+    }
+    if !matches!(packet.shape, Shape::Neighbour) {
+        return false;
+    }
+    if tables.is_nodes(address) {
         return true;
     }
     let network = tables.network(address);

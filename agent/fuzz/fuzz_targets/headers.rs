@@ -234,6 +234,9 @@ fn check_wire(state: &PodState, packet: &Packet, tables: &Same) {
         match verdict.ruling {
             Ruling::Allowed => assert_eq!(Some(verdict.rule), rule(tables, to)),
             Ruling::Control if packet.shape == Shape::LinkControl => {
+                assert!(to.address.is_v6_link_scope(), "{packet:?}");
+            }
+            Ruling::Control if packet.shape == Shape::Neighbour => {
                 // Every network of these tables has ports.
                 let is_known = tables.is_nodes || tables.network.is_some();
                 assert!(is_known || to.address.is_v6_link_scope(), "{packet:?}");

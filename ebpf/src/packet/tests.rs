@@ -121,13 +121,29 @@ fn icmp_is_read_by_type_and_code() {
 fn icmpv6_is_read_by_type() {
     check_ipv6(&ipv6(&[], protocol::ICMPV6, &ECHO_V6), Shape::Echo);
     check_ipv6(&ipv6(&[], protocol::ICMPV6, &[2, 0, 0, 0]), Shape::PathMtu);
-    // Multicast listeners, router and neighbour solicitations and advertisements, MLDv2.
-    for kind in [130, 131, 132, 133, 134, 135, 136, 143] {
+    // Multicast listeners, router solicitations, MLDv2.
+    for kind in [130, 131, 132, 133, 143] {
         check_ipv6(&ipv6(&[], protocol::ICMPV6, &[kind, 0, 0, 0]), Shape::LinkControl);
     }
-    // Unreachable, time exceeded, echo reply, redirect, node information query.
-    for kind in [0, 1, 3, 4, 127, 129, 137, 139, 142, 144, 255] {
+    // Unreachable, time exceeded, echo reply, router advertisement, redirect, node information query.
+    for kind in [0, 1, 3, 4, 127, 129, 134, 137, 139, 142, 144, 255] {
         check_ipv6(&ipv6(&[], protocol::ICMPV6, &[kind, 0, 0, 0]), Shape::Other);
+    }
+}
+
+#[test]
+fn only_what_no_router_forwarded_is_of_a_neighbour() {
+    for kind in [135, 136] {
+        let packet = |extensions: &[Extension], hop_limit| Ipv6 {
+            hop_limit,
+            ..ipv6(extensions, protocol::ICMPV6, &[kind, 0, 0, 0, 0, 0, 0, 0])
+        };
+        for extensions in [&[][..], &[Extension::HopByHop(0)]] {
+            check_ipv6(&packet(extensions, 255), Shape::Neighbour);
+            for hop_limit in [0, 1, 64, 254] {
+                check_ipv6(&packet(extensions, hop_limit), Shape::Other);
+            }
+        }
     }
 }
 

@@ -142,6 +142,7 @@ fn metadata_services_are_hard_blocked_in_every_shape() {
         for shape in [
             Shape::Echo,
             Shape::LinkControl,
+            Shape::Neighbour,
             Shape::PathMtu,
             Shape::Fragment,
             Shape::Other,
@@ -365,11 +366,9 @@ fn neighbour_discovery_passes_from_the_kernel_and_stays_on_the_link() {
         ("ff05::1", Admission::Kernel, refused),
     ] {
         let to = endpoint(ip, ICMP, 0);
-        assert_eq!(
-            judged(&world, to, Shape::LinkControl, admission),
-            expected,
-            "{ip} {admission:?}"
-        );
+        for shape in [Shape::LinkControl, Shape::Neighbour] {
+            assert_eq!(judged(&world, to, shape, admission), expected, "{ip} {admission:?}");
+        }
     }
 }
 

@@ -91,6 +91,7 @@ impl Extension {
 pub(super) struct Ipv6 {
     pub(super) source: Ipv6Addr,
     pub(super) destination: Ipv6Addr,
+    pub(super) hop_limit: u8,
     pub(super) extensions: Vec<Extension>,
     /// Of the payload.
     pub(super) number: u8,
@@ -102,6 +103,7 @@ impl Default for Ipv6 {
         Self {
             source: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1),
             destination: Ipv6Addr::new(0x2001, 0xdb8, 0, 9, 0, 0, 0, 9),
+            hop_limit: 255,
             extensions: Vec::new(),
             number: 6,
             payload: Vec::new(),
@@ -120,7 +122,7 @@ impl Ipv6 {
         rest.extend(&self.payload);
         let mut bytes = vec![0x60, 0, 0, 0];
         bytes.extend(u16::try_from(rest.len()).unwrap().to_be_bytes());
-        bytes.extend([numbers[0], 64]);
+        bytes.extend([numbers[0], self.hop_limit]);
         bytes.extend(self.source.octets());
         bytes.extend(self.destination.octets());
         bytes.extend(rest);
@@ -173,12 +175,19 @@ fn any_address() -> impl Strategy<Value = Ipv6Addr> {
 /// Chains of 0 to 6 extension headers, payloads of at least a transport header's first 8 bytes.
 pub(super) fn any_ipv6() -> impl Strategy<Value = Ipv6> {
     let chain = collection::vec(any_extension(), 0..=6);
-    (any_address(), any_address(), chain, any_upper(), collection::vec(any::<u8>(), 8..40))
-        .prop_map(|(source, destination, extensions, number, payload)| Ipv6 {
+    let hop_limit = prop_oneof![Just(255), any::<u8>()];
+    // The first byte is a type of ICMPv6 more often than by chance.
+    let kind = prop_oneof![any::<u8>(), 127..=144_u8];
+    let payload = (kind, collection::vec(any::<u8>(), 7..39))
+        .prop_map(|(kind, rest)| [&[kind][..], &rest].concat());
+    (any_address(), any_address(), hop_limit, chain, any_upper(), payload).prop_map(
+        |(source, destination, hop_limit, extensions, number, payload)| Ipv6 {
             source,
             destination,
+            hop_limit,
             extensions,
             number,
             payload,
-        })
+        },
+    )
 }

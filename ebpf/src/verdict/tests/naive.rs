@@ -75,13 +75,16 @@ pub(super) fn packet(
             let inner = own_netns && is_own(world, to.address);
             if judged.ruling == Ruling::Refused && inner { pass(Ruling::Local) } else { judged }
         }
-        Shape::LinkControl if from_kernel && neighbour(world, to.address) => pass(Ruling::Control),
-        Shape::LinkControl if from_kernel && own_netns && is_own(world, to.address) => {
+        Shape::LinkControl if from_kernel && to.address.is_v6_link_scope() => pass(Ruling::Control),
+        Shape::Neighbour if from_kernel && neighbour(world, to.address) => pass(Ruling::Control),
+        Shape::LinkControl | Shape::Neighbour
+            if from_kernel && own_netns && is_own(world, to.address) =>
+        {
             pass(Ruling::Control)
         }
         Shape::PathMtu if from_kernel => pass(Ruling::Control),
         Shape::Unparsable | Shape::Fragment => refuse(Ruling::Refused, Reason::Unparsable),
-        Shape::LinkControl | Shape::PathMtu | Shape::Other => {
+        Shape::LinkControl | Shape::Neighbour | Shape::PathMtu | Shape::Other => {
             refuse(Ruling::Refused, Reason::ProtocolNotAllowed)
         }
     }

@@ -40,10 +40,11 @@ const ADDRESSES: [&str; 18] = [
 ];
 const PORTS: [u16; 7] = [0, 53, 80, 443, 853, LISTENER_PORT, 65535];
 const PROTOCOLS: [u8; 6] = [0, 1, 6, 17, 58, 132];
-const SHAPES: [Shape; 7] = [
+const SHAPES: [Shape; 8] = [
     Shape::Transport,
     Shape::Echo,
     Shape::LinkControl,
+    Shape::Neighbour,
     Shape::PathMtu,
     Shape::Fragment,
     Shape::Other,
@@ -198,7 +199,8 @@ proptest! {
             Ruling::Admitted => prop_assert_eq!(admission, Admission::Current),
             Ruling::Control => {
                 prop_assert_eq!(admission, Admission::Kernel);
-                prop_assert!(matches!(packet.shape, Shape::LinkControl | Shape::PathMtu));
+                let shapes = [Shape::LinkControl, Shape::Neighbour, Shape::PathMtu];
+                prop_assert!(shapes.contains(&packet.shape));
             }
             Ruling::Allowed => prop_assert!(false, "{:?}", verdict),
             Ruling::Refused | Ruling::HardBlocked => {}

@@ -61,13 +61,18 @@ fn a_neighbour_is_answered_at_its_global_address_only_if_the_pod_may_talk_to_it(
     let mut world = World::closed().answering("2001:db8:1::", 64);
     world = world.trusting("2001:db8:3::", 64, &[(TCP, 443, 1)]);
     world.node.push(address("2001:db8::1"));
-    let judged = |ip| wired(&world, endpoint(ip, ICMP, 0), Shape::LinkControl, Passage::Stranger);
+    let judged = |ip| wired(&world, endpoint(ip, ICMP, 0), Shape::Neighbour, Passage::Stranger);
     for ip in ["fe80::1", "ff02::1:ff00:1", "2001:db8::1", "2001:db8:1::7", "2001:db8:3::7"] {
         assert_eq!(judged(ip), Verdict::pass(Ruling::Control), "{ip}");
     }
     let refused = Verdict::refused(Reason::ProtocolNotAllowed);
     for ip in [ALLOWED_V6, "2001:db8::2", "2001:db8:2::7"] {
         assert_eq!(judged(ip), refused, "{ip}");
+    }
+    // Nothing else of the link's is for such an address.
+    for ip in ["2001:db8::1", "2001:db8:1::7", "2001:db8:3::7"] {
+        let to = endpoint(ip, ICMP, 0);
+        assert_eq!(wired(&world, to, Shape::LinkControl, Passage::Stranger), refused, "{ip}");
     }
 }
 
