@@ -29,6 +29,9 @@ impl EnforcedPod {
     ///
     /// [`PodError`]; the pod stays as it was, which at first is closed.
     pub fn enforce(&self, surroundings: Surroundings) -> Result<(), PodError> {
+        // Here alone, where there is news of them: another profile tells nothing of the node, and what its pod heard last
+        // may be older than what all pods have.
+        self.datapath.set_node_addresses(&surroundings.node)?;
         lock(&self.state).surroundings = surroundings;
         self.replace(&self.current_profile())
     }
@@ -53,7 +56,6 @@ impl EnforcedPod {
         state.applied = false;
         // From here on an answer that was decided under the old profile is not admitted any more.
         self.profile.store(Arc::clone(profile));
-        self.datapath.set_node_addresses(&state.surroundings.node)?;
         let bank = self.datapath.stage_networks(&self.slot, &networks)?;
         let mut kept = Vec::new();
         let revoked = state.table.retain(|endpoint, entry| {
