@@ -100,7 +100,7 @@ layout! {
         pod: 0, container: 8, arguments: 16, process: 24, slot: 40, depth: 44, flags: 48, padding: 52, comm: 56,
         ancestors: 72,
     }
-    ProcessLimits: 8 bytes, aligned to 4 { of_pod: 0, of_all: 4 }
+    ProcessLimits: 12 bytes, aligned to 4 { of_pod: 0, of_all: 4, kept: 8 }
     NamePattern: 80 bytes, aligned to 8 { value: 0, mask: 40 }
     PathPattern: 488 bytes, aligned to 8 { components: 0, count: 480, anchored: 484 }
     PathPatterns: 7816 bytes, aligned to 8 { patterns: 0, count: 7808, padding: 7812 }

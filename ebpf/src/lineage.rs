@@ -24,21 +24,23 @@ pub struct ProcessLimits {
     pub of_pod: u32,
     /// Of all pods.
     pub of_all: u32,
+    /// Of all pods, with those that come from outside.
+    pub kept: u32,
 }
 
-const _: () = assert!(size_of::<ProcessLimits>() == 8);
+const _: () = assert!(size_of::<ProcessLimits>() == 12);
 
 impl ProcessLimits {
     /// Those of a machine of which `kept` processes are kept, for many pods: one may have a quarter.
     #[must_use]
     pub const fn of_many(kept: u32) -> Self {
-        Self { of_pod: kept / 4, of_all: Self::forked(kept) }
+        Self { of_pod: kept / 4, of_all: Self::forked(kept), kept }
     }
 
     /// Those of a machine of which `kept` processes are kept, all of one tree.
     #[must_use]
     pub const fn of_one(kept: u32) -> Self {
-        Self { of_pod: Self::forked(kept), of_all: Self::forked(kept) }
+        Self { of_pod: Self::forked(kept), of_all: Self::forked(kept), kept }
     }
 
     const fn forked(kept: u32) -> u32 {
@@ -50,6 +52,13 @@ impl ProcessLimits {
     #[must_use]
     pub const fn admits(self, of_pod: u64, of_all: u64) -> bool {
         of_pod < self.of_pod as u64 && of_all < self.of_all as u64
+    }
+
+    /// Whether another process may be kept, where all pods together have so many.
+    #[inline(always)]
+    #[must_use]
+    pub const fn keeps(self, of_all: u64) -> bool {
+        of_all < self.kept as u64
     }
 }
 
@@ -164,6 +173,7 @@ mod tests {
         assert!(limits.admits(255, 255) && !limits.admits(256, 256));
         // Three have all of theirs; the fourth finds some, and containers begin after that.
         assert!(limits.admits(127, 895) && !limits.admits(128, 896));
+        assert!(limits.keeps(1023) && !limits.keeps(1024));
         let limits = ProcessLimits::of_one(1024);
         assert!(limits.admits(895, 895) && !limits.admits(896, 896));
     }

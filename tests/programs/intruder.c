@@ -20,6 +20,8 @@
  *   intruder brood COUNT            starts so many children, which stay: how many came of it, and why no more
  *   intruder crowd PARENTS CHILDREN  starts so many that each start so many, all at once, and all stay: how many they are
  *   intruder unwaited COUNT         starts so many children, which end, and whose parent stays and does not wait for them
+ *   intruder guests COUNT PROCS     starts so many on the node, which move to the cgroup of that file, and each make a vsock
+ *                                   and stay: how many could and how many could not; ends them at the end of its input
  *   intruder rush COUNT FIRST       starts so many children, which all execute the next at once, numbered from FIRST on
  *   intruder runner NUMBER          connects, by this name
  *
@@ -406,6 +408,31 @@ static void crowd(int parents, int children) {
     printf("%d\n", all);
 }
 
+static void guests(int count, const char *procs) {
+    int report[2], end[2], could = 0;
+    char answer;
+    if (pipe(report) < 0 || pipe(end) < 0) return;
+    /* Loads the module, which all of them would at once. */
+    close(socket(AF_VSOCK, SOCK_STREAM, 0));
+    for (int at = 0; at < count; at++) {
+        if (fork() != 0) continue;
+        int fd = open(procs, O_WRONLY);
+        if (fd < 0 || write(fd, "0", 1) != 1) _exit(1);
+        answer = socket(AF_VSOCK, SOCK_STREAM, 0) >= 0 || errno != EPERM;
+        if (write(report[1], &answer, 1) < 0) _exit(1);
+        close(end[1]);
+        _exit(read(end[0], &answer, 1) != 0);
+    }
+    close(report[1]);
+    int answers = 0;
+    for (; answers < count && read(report[0], &answer, 1) == 1; answers++) could += answer;
+    printf("%d %d\n", could, answers - could);
+    fflush(stdout);
+    while (read(0, &answer, 1) > 0) continue;
+    close(end[1]);
+    while (wait(NULL) > 0) continue;
+}
+
 static void unwaited(int count) {
     int report[2];
     char ended = 0;
@@ -482,6 +509,7 @@ int main(int argc, char **argv) {
     else if (strcmp(act, "brood") == 0) brood(atoi(what));
     else if (strcmp(act, "crowd") == 0) crowd(atoi(what), atoi(last));
     else if (strcmp(act, "unwaited") == 0) unwaited(atoi(what));
+    else if (strcmp(act, "guests") == 0) guests(atoi(what), last);
     else if (strcmp(act, "rush") == 0) rush(atoi(what), atoi(last));
     else if (strcmp(act, "runner") == 0) named("runner", atoi(what)), connects();
     else return 2;

@@ -13,8 +13,8 @@ use crate::metrics::Samples;
 use crate::node::{Container, ContainerSpec, Node, Pod, PodSpec};
 use crate::vm::patient;
 
-/// `limits.processes` of the agent of [`Kin::nobody_has_more_than_a_share`].
-const KEPT: u32 = 1024;
+/// `limits.processes` of an agent with [`limits`].
+pub const KEPT: u32 = 1024;
 /// What one pod may have of it.
 const SHARE: usize = KEPT as usize / 4;
 /// How many more a job tries to have.

@@ -13,6 +13,8 @@ use weir_tests::skip::{self, Skip};
 use weir_tests::traces;
 use weir_tests::vm::{self, Series};
 
+#[path = "guard/guests.rs"]
+mod guests;
 #[path = "guard/intrusion.rs"]
 mod intrusion;
 #[path = "guard/reads.rs"]
@@ -50,6 +52,7 @@ fn acts() -> Result<()> {
     intrusion::acts(&jobs, &agent).context("intrusion")?;
     reads::acts(&jobs, &agent).context("reads")?;
     kinship(&jobs, &agent).context("kinship")?;
+    guests::acts(&jobs).context("guests")?;
     agent.stop()?;
     traces::none(&jobs.node)
 }

@@ -86,14 +86,20 @@ pub(crate) fn of_current() -> Kept {
 /// Whether the pod in a slot may start another process.
 #[inline(always)]
 pub(crate) fn has_room(slot: u32) -> bool {
-    let count = |slot| PROCESS_COUNTS.get(slot).copied().unwrap_or(0);
-    process_limits().admits(count(slot), count(0))
+    process_limits().admits(number(slot), number(0))
+}
+
+/// How many processes are a slot's; all at slot 0.
+#[inline(always)]
+fn number(slot: u32) -> u64 {
+    PROCESS_COUNTS.get(slot).copied().unwrap_or(0)
 }
 
 /// Keeps a process of a slot, if there is room, with what is written of it for a start.
 #[inline(always)]
 fn keep(tgid: u32, slot: u32, start: &Lineage) -> Option<*mut Lineage> {
-    if LINEAGE.insert(tgid, start, u64::from(BPF_NOEXIST)).is_ok() {
+    let is_room = process_limits().keeps(number(0));
+    if is_room && LINEAGE.insert(tgid, start, u64::from(BPF_NOEXIST)).is_ok() {
         count(slot, 1);
     } else if of(tgid).is_none() {
         // No other thread of the process was first: there is no room.

@@ -149,7 +149,8 @@ pub(crate) static GUARD_OFFSETS: Global<GuardOffsets> = Global::new(GuardOffsets
 
 /// How many processes pods may have, set by the agent before loading.
 #[unsafe(no_mangle)]
-static PROCESS_LIMITS: Global<ProcessLimits> = Global::new(ProcessLimits { of_pod: 0, of_all: 0 });
+static PROCESS_LIMITS: Global<ProcessLimits> =
+    Global::new(ProcessLimits { of_pod: 0, of_all: 0, kept: 0 });
 
 /// How many processes pods may have.
 #[inline(always)]
