@@ -68,9 +68,9 @@ fn kinship(jobs: &Jobs, agent: &Agent) -> Result<()> {
     kin.end()?;
     let kin = Kin::new(jobs, agent, "brood", false)?;
     kin.nobody_has_more_than_a_share(&jobs.node)?;
-    kin.nobody_is_missed_in_a_crowd(&jobs.node, 3)?;
+    kin.nobody_is_missed_in_a_crowd(&jobs.node, 2)?;
     kin.whoever_ended_is_not_followed(&jobs.node)?;
-    kin.command_lines_are_of_their_own_in_a_rush(2)?;
+    kin.command_lines_are_of_their_own_in_a_rush(1)?;
     kin.end()
 }
 

@@ -336,7 +336,8 @@ pub struct ProcessInfo {
     pub binary: Option<String>,
     /// Its process id on the machine.
     pub pid: u32,
-    /// Digest of its command line, the first 256 bytes of `/proc/PID/cmdline`: FNV-1a, 64 bits; where it is known.
+    /// Digest of its command line, the first 256 bytes of `/proc/PID/cmdline`: FNV-1a, 64 bits; where it is known (from
+    /// Linux 7.0 on the kernel may leave a few `execve` calls out under load).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<String>,
     /// Names from its oldest ancestor in the job down to itself.

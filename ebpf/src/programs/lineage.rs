@@ -221,11 +221,12 @@ pub(crate) fn weir_free(ctx: BtfTracePointContext) -> i32 {
     let (offsets, more) = (offsets(), guard_offsets());
     let task: u64 = ctx.arg(0);
     let tgid: u32 = read(task, offsets.task_tgid);
+    let Some(known) = of(tgid) else { return 0 };
     let pid: u32 = read(task, more.task_pid);
     if tgid != pid {
+        // A thread, of which its process may live on.
         return 0;
     }
-    let Some(known) = of(tgid) else { return 0 };
     let start_ns: u64 = read(task, offsets.task_start_boottime);
     // SAFETY: a word of a live map value.
     if unsafe { (*known).process.start_ns } == start_ns {
