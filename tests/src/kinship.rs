@@ -275,8 +275,8 @@ impl Followed {
     }
 }
 
-/// Whether this kernel preempts programs at tracepoints, as Linux does from 7.0 on.
-fn misses_some() -> Result<bool> {
+/// Whether this kernel preempts programs at tracepoints, and misses some meanwhile, as Linux does from 7.0 on.
+pub fn misses_some() -> Result<bool> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let (major, _) = release.split_once('.').context(release.clone())?;
     Ok(major.parse::<u32>()? >= 7)

@@ -19,6 +19,8 @@ mod guests;
 mod intrusion;
 #[path = "guard/reads.rs"]
 mod reads;
+#[path = "guard/unseen.rs"]
+mod unseen;
 
 /// The kernels of every test run, the oldest and the newest; the others are in the whole matrix.
 const SHORT: [Series; 2] = [Series::V5_10, Series::V7];
@@ -53,6 +55,11 @@ fn acts() -> Result<()> {
     reads::acts(&jobs, &agent).context("reads")?;
     kinship(&jobs, &agent).context("kinship")?;
     guests::acts(&jobs).context("guests")?;
+    let agent = if kinship::misses_some()? {
+        unseen::acts(&jobs, agent).context("unseen")?
+    } else {
+        agent
+    };
     agent.stop()?;
     traces::none(&jobs.node)
 }

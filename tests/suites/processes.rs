@@ -4,14 +4,12 @@
     reason = "a method by its path is one of a single lifetime, and a case is for any"
 )]
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use weir_tests::agent::Agent;
 use weir_tests::jobs::Jobs;
-use weir_tests::kinship::{self, Followed, Kin};
-use weir_tests::node::{Node, PodSpec};
+use weir_tests::kinship::{self, Kin};
+use weir_tests::node::Node;
 use weir_tests::{traces, vm};
 
 /// Has a job act under an agent that refuses it everything.
@@ -59,29 +57,6 @@ fn nobody_is_missed_in_a_crowd() -> Result<()> {
 #[test]
 fn whoever_ended_is_not_followed() -> Result<()> {
     act(false, |kin, node| kin.whoever_ended_is_not_followed(node))
-}
-
-#[test]
-fn whoever_ends_unseen_is_forgotten_later() -> Result<()> {
-    let jobs = Jobs::new()?;
-    let agent = Jobs::allowing(&[]).config(&kinship::limits()).start(&jobs.node)?;
-    let pod = jobs.pod(PodSpec::new("unseen"))?;
-    let job = pod.start(kinship::reaper(&jobs))?;
-    let before = Followed::now(&jobs.node)?;
-    job.exec(&["/bin/intruder", "brood", "50"])?.expect_code(0)?;
-    kinship::followed(&jobs.node, before.all + 50)?;
-    agent.kill()?;
-    // As on a kernel that leaves some out, for all of them: nobody has the hook now.
-    let layout = traces::layout(&jobs.node)?;
-    fs::remove_file(jobs.node.path(traces::PINS).join(layout).join("hooks/weir_exit"))?;
-    kinship::kill_all(&job)?;
-    let agent = Agent::spawn(&jobs.node)?;
-    agent.wait_for("reconciled")?;
-    kinship::followed(&jobs.node, before.all)?;
-    pod.remove()?;
-    agent.wait_for("phase=\"gone\"")?;
-    agent.stop()?;
-    traces::none(&jobs.node)
 }
 
 #[test]

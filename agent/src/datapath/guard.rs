@@ -23,22 +23,25 @@ use super::{attach::lock, error::DatapathError, object::Datapath, syscall};
 /// A program, and the hook it is for.
 type Hook = (&'static str, &'static str);
 
-/// Programs at tracepoints, and where: together with one that sees births they know whose a process is.
-const TRACEPOINTS: [Hook; 5] = [
+/// Programs at tracepoints, and where: together with those that see births they know whose a process is.
+const TRACEPOINTS: [Hook; 4] = [
     ("weir_cgroup_rmdir", "cgroup_rmdir"),
     ("weir_cgroup_mkdir", "cgroup_mkdir"),
-    ("weir_free", "sched_process_free"),
     ("weir_exit", "sched_process_exit"),
     ("weir_exec", "sched_process_exec"),
 ];
 
-/// What sees births on a kernel of this version: where interrupts are off, if the kernel lets a program allocate there.
-fn births(kernel: KernelVersion) -> Hook {
-    if kernel < KernelVersion::new(6, 1, 0) {
-        ("weir_fork", "sched_process_fork")
-    } else {
-        ("weir_wakeup_new", "sched_wakeup_new")
-    }
+/// What sees births where each program is called for each.
+const BIRTHS: [Hook; 1] = [("weir_fork", "sched_process_fork")];
+
+/// What sees births, and ends that were missed, where a program may be preempted and is not called meanwhile.
+const PREEMPTED_BIRTHS: [Hook; 2] =
+    [("weir_free", "sched_process_free"), ("weir_wakeup_new", "sched_wakeup_new")];
+
+/// Those that see births on a kernel of this version: tracepoints are preempted from Linux 7.0 on.
+fn births(kernel: KernelVersion) -> &'static [Hook] {
+    // The others run for each thread and each task of the machine.
+    if kernel < KernelVersion::new(7, 0, 0) { &BIRTHS } else { &PREEMPTED_BIRTHS }
 }
 
 /// Programs at hooks of security modules, and where.
@@ -144,7 +147,7 @@ impl Datapath {
         // A kernel of which nobody knows is taken for a new one, as most are.
         let kernel = KernelVersion::current().unwrap_or(KernelVersion::new(u8::MAX, 0, 0));
         let mut tracepoints = TRACEPOINTS.to_vec();
-        tracepoints.push(births(kernel));
+        tracepoints.extend(births(kernel));
         let processes = links(&mut programs, &tracepoints, types, pins);
         let modules = match &processes {
             Ok(_) => links(&mut programs, &HOOKS, types, pins).and_then(|links| {
@@ -277,14 +280,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn births_are_seen_where_the_kernel_lets_a_program_allocate() {
-        for (kernel, program) in [
-            (KernelVersion::new(5, 10, 251), "weir_fork"),
-            (KernelVersion::new(6, 0, 19), "weir_fork"),
-            (KernelVersion::new(6, 1, 0), "weir_wakeup_new"),
-            (KernelVersion::new(7, 0, 0), "weir_wakeup_new"),
+    fn births_are_seen_where_nothing_preempts() {
+        for (kernel, programs) in [
+            (KernelVersion::new(5, 10, 251), &["weir_fork"][..]),
+            (KernelVersion::new(6, 18, 44), &["weir_fork"]),
+            (KernelVersion::new(6, 19, 255), &["weir_fork"]),
+            (KernelVersion::new(7, 0, 0), &["weir_free", "weir_wakeup_new"]),
         ] {
-            assert_eq!(births(kernel).0, program, "{kernel:?}");
+            let names: Vec<_> = births(kernel).iter().map(|hook| hook.0).collect();
+            assert_eq!(names, programs, "{kernel:?}");
         }
     }
 
@@ -294,7 +298,7 @@ mod tests {
         for name in ["weir_exit", "weir_exit-next", "weir_of_an_earlier_agent", "weir_bpf"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        keep_only(folder.path(), &[&TRACEPOINTS[3], &HOOKS[4]]);
+        keep_only(folder.path(), &[&TRACEPOINTS[2], &HOOKS[4]]);
         let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
         let mut left: Vec<_> = left.collect();
         left.sort();

@@ -129,14 +129,15 @@ fn count(slot: u32, amount: u64) {
     }
 }
 
-/// Before Linux 6.1, where a table that allocates must not be written to under the lock of a run queue.
+/// Before Linux 7.0. This tracepoint is the cheaper one, and up to 6.0 the only one: there a table that allocates must not
+/// be written to under the lock of a run queue.
 #[btf_tracepoint(function = "sched_process_fork")]
 pub(crate) fn weir_fork(ctx: BtfTracePointContext) -> i32 {
     born(ctx.arg(1));
     0
 }
 
-/// From Linux 6.1 on. The child is on a run queue whose lock is held.
+/// From Linux 7.0 on. The child is on a run queue whose lock is held, so that nothing preempts.
 #[btf_tracepoint(function = "sched_wakeup_new")]
 pub(crate) fn weir_wakeup_new(ctx: BtfTracePointContext) -> i32 {
     born(ctx.arg(0));
@@ -215,7 +216,7 @@ pub(crate) fn weir_exit(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// When nothing is left of a task, some time after its end: forgets a process that ended unseen.
+/// From Linux 7.0 on. When nothing is left of a task, some time after its end: forgets a process that ended unseen.
 #[btf_tracepoint(function = "sched_process_free")]
 pub(crate) fn weir_free(ctx: BtfTracePointContext) -> i32 {
     let (offsets, more) = (offsets(), guard_offsets());
