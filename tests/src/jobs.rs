@@ -32,7 +32,6 @@ impl Jobs {
     /// A node without an agent.
     pub fn new() -> Result<Self> {
         let lab = Lab::new()?;
-        let node = Node::start(&lab, &Options::default())?;
         let image = Image::busybox("job")
             .program(Program::StaticClient.path()?, "/bin/client")
             .program(Program::Flood.path()?, "/bin/flood")
@@ -40,8 +39,7 @@ impl Jobs {
             .program("/usr/bin/curl", "/bin/curl");
         let barrier = Image::busybox("weir-initc")
             .program(programs::target_folder()?.join("weir-initc"), "/bin/weir-initc");
-        node.import(&image)?;
-        node.import(&barrier)?;
+        let node = Node::start(&lab, &Options::images(&[&image, &barrier]))?;
         Ok(Self { lab, node, image, barrier })
     }
 

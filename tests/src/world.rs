@@ -32,7 +32,6 @@ impl World {
     pub fn new(options: &Options) -> Result<Self> {
         let lab = Lab::new()?;
         lab.attacker.listen(FORBIDDEN_PORT)?;
-        let node = Node::start(&lab, options)?;
         let job = Image::busybox("job")
             .program(Program::StaticClient.path()?, "/bin/client")
             .program(Program::Probe.path()?, "/bin/probe")
@@ -42,8 +41,8 @@ impl World {
             .program("/usr/bin/curl", "/bin/curl");
         let barrier = Image::busybox("weir-initc")
             .program(programs::target_folder()?.join("weir-initc"), "/bin/weir-initc");
-        node.import(&job)?;
-        node.import(&barrier)?;
+        let images = vec![job.clone(), barrier.clone()];
+        let node = Node::start(&lab, &Options { images, ..options.clone() })?;
         Ok(Self { node, lab, job, barrier })
     }
 

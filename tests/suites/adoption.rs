@@ -24,12 +24,11 @@ struct World {
 impl World {
     fn new() -> Result<Self> {
         let lab = Lab::new()?;
-        let node = Node::start(&lab, &Options::default())?;
         let image = Image::busybox("job")
             .program(Program::StaticClient.path()?, "/bin/client")
             .program(programs::target_folder()?.join("weir-initc"), "/bin/weir-initc")
             .program("/usr/bin/curl", "/bin/curl");
-        node.import(&image)?;
+        let node = Node::start(&lab, &Options::images(&[&image]))?;
         Ok(Self { lab, node, image })
     }
 

@@ -81,7 +81,7 @@ fn series(series: Series) -> Result<()> {
         return skip::record(&format!("containerd::{series:?}"), Skip::NoContainerd);
     };
     for cni in [Cni::Bridge, Cni::Ptp] {
-        let options = Options { containerd: containerd.clone(), cni };
+        let options = Options { containerd: containerd.clone(), cni, ..Options::default() };
         let what = format!("containerd {} with {cni:?}", containerd.version()?);
         kubelets_order(&options).with_context(|| what.clone())?;
         removal(&options).with_context(|| what.clone())?;

@@ -56,15 +56,13 @@ impl World {
             lab.attacker.listen(port)?;
         }
         lab.metadata.listen(80)?;
-        let node = Node::start(&lab, &Options::default())?;
         let inner = Image::busybox("inner")
             .program(Program::StaticClient.path()?, "/bin/client")
             .program(Program::Probe.path()?, "/bin/probe")
             .program("/usr/bin/curl", "/bin/curl");
         let barrier = Image::busybox("weir-initc")
             .program(programs::target_folder()?.join("weir-initc"), "/bin/weir-initc");
-        node.import(&inner)?;
-        node.import(&barrier)?;
+        let node = Node::start(&lab, &Options::images(&[&inner, &barrier]))?;
         docker.keep(&inner)?;
         let agent = match weir {
             Weir::On => Some(AgentSpec::default().namespace("ci", &profile.text()).start(&node)?),

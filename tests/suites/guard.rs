@@ -55,11 +55,8 @@ fn acts() -> Result<()> {
     reads::acts(&jobs, &agent).context("reads")?;
     kinship(&jobs, &agent).context("kinship")?;
     guests::acts(&jobs).context("guests")?;
-    let agent = if kinship::misses_some()? {
-        unseen::acts(&jobs, agent).context("unseen")?
-    } else {
-        agent
-    };
+    let agent =
+        if kinship::misses_some()? { unseen::acts(&jobs, agent).context("unseen")? } else { agent };
     agent.stop()?;
     traces::none(&jobs.node)
 }

@@ -307,12 +307,10 @@ fn inner_containers(placement: Placement) -> Result<()> {
     let Some(docker) = Docker::find(lab.folder())? else {
         return skip::record("job_page::docker", Skip::NoDocker);
     };
-    let node = Node::start(&lab, &Options::default())?;
     let inner = Image::busybox("inner").program("/usr/bin/curl", "/bin/curl");
     let barrier = Image::busybox("weir-initc")
         .program(programs::target_folder()?.join("weir-initc"), "/bin/weir-initc");
-    node.import(&inner)?;
-    node.import(&barrier)?;
+    let node = Node::start(&lab, &Options::images(&[&inner, &barrier]))?;
     docker.keep(&inner)?;
     let agent = Jobs::allowing(&["files.example.com"]).start(&node)?;
     let pod = node.run_pod(PodSpec { privileged: true, ..PodSpec::new("runner") })?;

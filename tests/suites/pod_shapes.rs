@@ -203,7 +203,8 @@ fn series(series: Series) -> Result<()> {
         return skip::record(&format!("pod_shapes::{series:?}"), Skip::NoContainerd);
     };
     for cni in [Cni::Bridge, Cni::Ptp] {
-        let world = World::new(&Options { containerd: containerd.clone(), cni })?;
+        let world =
+            World::new(&Options { containerd: containerd.clone(), cni, ..Options::default() })?;
         let agent = files_allowed().start(&world.node)?;
         let pod = world.pod(PodSpec::new("job")).with_context(|| format!("{series:?} {cni:?}"))?;
         enforced(&world, &pod).with_context(|| format!("{series:?} {cni:?}"))?;

@@ -52,15 +52,13 @@ impl World {
     fn new(weir: Weir, rights: Rights) -> Result<Self> {
         let lab = Lab::new()?;
         lab.attacker.listen(PORT)?;
-        let node = Node::start(&lab, &Options::default())?;
         let image = Image::busybox("job")
             .program(Program::Frames.path()?, "/bin/frames")
             .program(Program::Probe.path()?, "/bin/probe")
             .program("/usr/bin/curl", "/bin/curl");
         let barrier = Image::busybox("weir-initc")
             .program(programs::target_folder()?.join("weir-initc"), "/bin/weir-initc");
-        node.import(&image)?;
-        node.import(&barrier)?;
+        let node = Node::start(&lab, &Options::images(&[&image, &barrier]))?;
         // Where security modules are asked, no other pod gets such a socket.
         let profile = Profile::deny_all()
             .domains_at(&["files.example.com"], &["80"])

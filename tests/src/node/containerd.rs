@@ -11,12 +11,15 @@ use nix::unistd::Pid;
 
 use super::image::Image;
 use super::network::{CONFIGURATIONS, PLUGINS};
+use super::stock::Stock;
 use super::view::{FOLDER, View};
 use crate::exec::{self, DEFAULT_LIMIT, Running};
 use crate::packages::{self, Package};
 
 /// Where containerd listens, in the view: its usual place.
 pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
+/// What containerd keeps, in the view.
+pub(super) const ROOT: &str = "/run/node/containerd";
 const CONFIG: &str = "/run/node/containerd.toml";
 const LOG: &str = "/run/node/containerd.log";
 const RUNC: &str = "/run/node/runc";
@@ -75,6 +78,14 @@ impl Containerd {
     /// The version, as Debian or the program writes it.
     pub fn version(&self) -> Result<String> {
         self.unpacked.as_ref().map_or_else(installed_version, |package| Ok(package.version.clone()))
+    }
+
+    /// The program.
+    fn program(&self) -> Result<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = self.folder().into_iter().chain(std::env::split_paths(&path));
+        let mut programs = folders.map(|folder| folder.join("containerd"));
+        programs.find(|program| program.is_file()).context("no containerd: install it")
     }
 
     /// The folder of containerd, its shim and ctr, where that is not in PATH.
@@ -136,13 +147,18 @@ pub(super) fn configure(view: &View, limits: Limits) -> Result<()> {
     view.write(RUNC, WRAPPER.as_bytes(), 0o755)
 }
 
+/// The stock of `images` for a containerd.
+pub(super) fn stock(containerd: &Containerd, images: &[&Image]) -> Result<Stock> {
+    Stock::of(&containerd.program()?, &configuration(RUNC), images)
+}
+
 /// Containers of a node without `CAP_SYS_RESOURCE` cannot lower their OOM score.
 fn configuration(runc: &str) -> String {
     let pause = Image::pause();
     let pause = pause.reference();
     format!(
         r#"version = 2
-root = "{FOLDER}/containerd"
+root = "{ROOT}"
 state = "/run/containerd"
 disabled_plugins = [
   "io.containerd.snapshotter.v1.aufs",

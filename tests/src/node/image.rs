@@ -61,6 +61,11 @@ impl Image {
         self
     }
 
+    /// The files that it has beside their libraries: where they are, and where they are to be.
+    pub(super) fn files(&self) -> &[(PathBuf, String)] {
+        &self.files
+    }
+
     /// The name under which pods ask for it.
     #[must_use]
     pub fn reference(&self) -> &str {

@@ -14,6 +14,7 @@ mod docker;
 mod image;
 mod network;
 mod pod;
+mod stock;
 mod view;
 
 use std::ffi::OsStr;
@@ -46,12 +47,23 @@ pub struct Options {
     pub containerd: Containerd,
     /// How pods are connected.
     pub cni: Cni,
+    /// What it knows from the start, beside the image of sandboxes.
+    pub images: Vec<Image>,
 }
 
 impl Default for Options {
-    /// The installed containerd, and a bridge.
+    /// The installed containerd, a bridge, and no images.
     fn default() -> Self {
-        Self { containerd: Containerd::installed(), cni: Cni::Bridge }
+        Self { containerd: Containerd::installed(), cni: Cni::Bridge, images: Vec::new() }
+    }
+}
+
+impl Options {
+    /// The usual node, which knows these images.
+    #[must_use]
+    pub fn images(images: &[&Image]) -> Self {
+        let images = images.iter().copied().cloned().collect();
+        Self { images, ..Self::default() }
     }
 }
 
@@ -97,9 +109,27 @@ impl Node {
         containerd::configure(&view, limits)?;
         let inner = Inner { cri: Cri::new()?, containerd: Mutex::new(None), view };
         let node = Self { inner: Arc::new(inner), scratch: lab.folder().to_path_buf() };
-        node.start_containerd()?;
-        node.import(&Image::pause())?;
+        node.start_stocked(options)?;
         Ok(node)
+    }
+
+    /// Starts containerd for the first time, with the images that the node is to know.
+    fn start_stocked(&self, options: &Options) -> Result<()> {
+        let pause = Image::pause();
+        let images: Vec<&Image> = std::iter::once(&pause).chain(&options.images).collect();
+        let stock = containerd::stock(&options.containerd, &images)?;
+        let root = self.path(containerd::ROOT);
+        let is_known = stock.fill(&root)?;
+        self.start_containerd()?;
+        if is_known {
+            return images
+                .iter()
+                .try_for_each(|image| self.inner.cri.wait_for_image(image.reference()));
+        }
+        images.iter().try_for_each(|image| self.import(image))?;
+        self.stop_containerd()?;
+        stock.keep(&root)?;
+        self.start_containerd()
     }
 
     /// A command that runs `program` on the node: in its network, mounts and cgroups, under the pid it is
