@@ -11,6 +11,9 @@ use crate::{
 /// How many pods one set of programs serves; slot 0 is never used and means "deny everything".
 pub const SLOTS: usize = 256;
 
+/// How many tables of its own a pod has: allow entries, flows, processes, clients, flows on the wire.
+pub const TABLES: usize = 5;
+
 /// Whoever connects here asks whether enforcement is in place (192.0.2.1: RFC 5737, TEST-NET-1).
 pub const SENTINEL: Address = Address::from_v4_be(0xc000_0201_u32.to_be());
 

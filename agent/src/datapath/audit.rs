@@ -22,7 +22,7 @@ use std::{
 use aya::maps::{IterableMap as _, MapError, lpm_trie};
 use weir_ebpf::{
     address::Endpoint,
-    pod::{AllowEntry, Network, NetworkKey, SLOTS},
+    pod::{AllowEntry, Network, NetworkKey},
 };
 
 use super::{
@@ -54,7 +54,6 @@ pub struct Scratch {
     networks: Entries<lpm_trie::Key<Kernel<NetworkKey>>, Kernel<Network>>,
     wires: Entries<u32, u32>,
     allow: Entries<Kernel<Endpoint>, Kernel<AllowEntry>>,
-    tables: Entries<u32, u32>,
     /// The pods' own tables that were in their places at the last look, by slot; none where that is not known.
     placed: Vec<[u32; KINDS]>,
     /// The policy that each slot had at the last look.
@@ -70,34 +69,23 @@ impl Datapath {
         tables.audit_cgroups(&mut found);
         tables.audit_wires(scratch, &mut found);
         tables.audit_networks(scratch, &mut found);
-        let taken = tables.taken.iter().filter(|taken| **taken).count();
+        let slots = tables.taken.iter().rposition(|taken| *taken).map_or(0, |last| last + 1);
         // A pod that starts waits for this lock, and needs not wait for what comes now.
         drop(tables);
-        self.look_at_places(taken, scratch);
+        self.look_at_places(slots, scratch);
         found
     }
 
-    /// Notes which tables the slots have. It is asked first, because one look tells of all pods; that something is wrong
-    /// is for [`Datapath::audit_slot`] to say.
-    fn look_at_places(&self, taken: usize, scratch: &mut Scratch) {
-        let Scratch { tables, placed, .. } = scratch;
+    /// Notes which tables the first `slots` slots have. It is asked first, because one look tells of all pods; that
+    /// something is wrong is for [`Datapath::audit_slot`] to say.
+    fn look_at_places(&self, slots: usize, scratch: &mut Scratch) {
+        let placed = &mut scratch.placed;
         placed.clear();
-        placed.resize(SLOTS, [0; KINDS]);
-        let maps = &self.pod_maps;
-        let mut note = |kind: usize, ids: io::Result<Option<&[(u32, u32)]>>| {
-            for (slot, id) in ids.ok().flatten().unwrap_or_default() {
-                if let Some(place) =
-                    placed.get_mut(*slot as usize).and_then(|ids| ids.get_mut(kind))
-                {
-                    *place = *id;
-                }
-            }
-        };
-        note(0, maps.allow.ids(taken, tables));
-        note(1, maps.flows.ids(taken, tables));
-        note(2, maps.processes.ids(taken, tables));
-        note(3, maps.clients.ids(taken, tables));
-        note(4, maps.wire_flows.ids(taken, tables));
+        placed.resize(slots, [0; KINDS]);
+        let told = self.places().map(|places| places.read(placed));
+        if !matches!(told, Some(Ok(()))) {
+            placed.clear();
+        }
     }
 
     /// Holds the hooks of one pod's cgroup against what was attached there. Where the cgroup is gone nothing is wrong.

@@ -77,15 +77,6 @@ impl<K: aya::Pod, V: aya::Pod> Entries<K, V> {
         Ok(&self.read)
     }
 
-    /// As [`Entries::read`], in batches or not at all; `None` where the kernel has none for this kind of map.
-    pub(super) fn batched(
-        &mut self,
-        map: BorrowedFd<'_>,
-        limit: usize,
-    ) -> io::Result<Option<&[(K, V)]>> {
-        Ok(self.read_batched(map, limit)?.then_some(&self.read))
-    }
-
     /// Whether the kernel has batches for this kind of map.
     fn read_batched(&mut self, map: BorrowedFd<'_>, limit: usize) -> io::Result<bool> {
         let mut attempts = 1..=ATTEMPTS;

@@ -19,7 +19,7 @@ use super::{
     error::DatapathError,
     guard::{self, GuardError, Links},
     object::Datapath,
-    syscall::bpf,
+    syscall::{RunRequest, bpf},
 };
 
 /// `r0 = 1; exit`, as the kernel's 8-byte instructions (RFC 9669 §3).
@@ -236,22 +236,4 @@ struct LoadRequest {
     name: [u8; 16],
     ifindex: u32,
     attach_type: u32,
-}
-
-/// The fields of `union bpf_attr` that `BPF_PROG_TEST_RUN` reads and writes.
-#[derive(Debug, Default)]
-#[repr(C)]
-struct RunRequest {
-    program: u32,
-    result: u32,
-    data_bytes: u32,
-    data_out_bytes: u32,
-    data: u64,
-    data_out: u64,
-    repeat: u32,
-    nanoseconds: u32,
-    context_bytes: u32,
-    context_out_bytes: u32,
-    context: u64,
-    context_out: u64,
 }

@@ -28,6 +28,7 @@ pub mod object;
 pub mod offsets;
 mod outer;
 mod pinned;
+mod places;
 pub mod probe;
 pub mod slot;
 mod syscall;

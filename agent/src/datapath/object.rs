@@ -5,7 +5,7 @@ use std::{
     os::fd::AsFd as _,
     path::Path,
     sync::{
-        Mutex,
+        Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
 };
@@ -22,7 +22,7 @@ use weir_ebpf::{
     lineage::{Lineage, Member, ProcessLimits},
     offsets::GuardOffsets,
     pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState},
-    process::{KernelOffsets, Process, ProcessKey},
+    process::{Process, ProcessKey},
 };
 
 use super::{
@@ -33,8 +33,9 @@ use super::{
     kernel::Kernel,
     locked_memory,
     members::Members,
-    offsets::{self, Offsets},
+    offsets,
     outer::PodMaps,
+    places::Places,
     probe::{HelperKind, Probe, ProgramKind, Support},
     syscall,
     tables::{Tables, Written},
@@ -44,9 +45,6 @@ use super::{
 
 /// The object that `build.rs` made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
-
-/// Where the running kernel describes its own types.
-pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The tables that outlive the agent where they are pinned, by their names in the object.
 const SHARED: [&str; 21] = [
@@ -95,6 +93,9 @@ pub struct Datapath {
     chooses_errno: bool,
     /// What the programs that see the whole machine read, or why that is not known.
     pub(super) guard_offsets: Result<GuardOffsets, String>,
+    /// Whether a program may find out which map it has before it.
+    knows_maps: bool,
+    places: OnceLock<Option<Places>>,
 }
 
 /// The identifiers that the kernel has given the loaded programs.
@@ -195,9 +196,8 @@ impl Datapath {
         options: LoadOptions,
         pins: Option<&Path>,
     ) -> Result<(Self, LoadedRing), DatapathError> {
-        let (offsets, guard_offsets) = kernel_offsets();
-        let offsets = Kernel(offsets);
-        let guard = Kernel(guard_offsets.clone().unwrap_or_default());
+        let known = offsets::of_this_kernel();
+        let guard = Kernel(known.guard.clone().unwrap_or_default());
         let sockets = options.sockets as u32;
         let coarse_clock = Probe::Helper(ProgramKind::CgroupSkb, HelperKind::KtimeGetCoarseNs);
         let coarse_clock = u32::from(coarse_clock.run() == Support::Yes);
@@ -215,8 +215,9 @@ impl Datapath {
         let mut programs = loader
             // The object holds no CO-RE relocations: the kernel's types need not be parsed a second time.
             .btf(None)
-            .override_global("OFFSETS", &offsets, true)
+            .override_global("OFFSETS", &Kernel(known.all), true)
             .override_global("GUARD_OFFSETS", &guard, true)
+            .override_global("MAP_ID", &known.map_id.unwrap_or_default(), true)
             .override_global("PROCESS_LIMITS", &processes, true)
             .override_global("PROVER", &prover, true)
             .override_global("SLOT_WITHOUT_CGROUP", &options.slot_without_cgroup, true)
@@ -295,7 +296,9 @@ impl Datapath {
             slots: weir_ebpf::pod::SLOTS,
             last_generation: AtomicU32::new(last_generation),
             chooses_errno,
-            guard_offsets,
+            guard_offsets: known.guard,
+            knows_maps: known.map_id.is_some(),
+            places: OnceLock::new(),
         };
         Ok((datapath, ring))
     }
@@ -321,6 +324,19 @@ impl Datapath {
                 return next;
             }
         }
+    }
+
+    /// What tells which tables the slots have, loaded when it is first asked for; none where a program cannot know.
+    pub(super) fn places(&self) -> Option<&Places> {
+        let places = self.places.get_or_init(|| {
+            let loaded = self.knows_maps.then(|| Places::load(&mut lock(&self.programs)));
+            loaded?
+                .inspect_err(|error| {
+                    tracing::warn!(%error, "the tables of pods are looked at one by one, which takes long before Linux 6.8");
+                })
+                .ok()
+        });
+        places.as_ref()
     }
 
     /// How many processes pods may have.
@@ -388,33 +404,6 @@ pub fn layout() -> String {
         let _infallible = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// Whether programs may read the kernel's structures: not where it is locked down to keep its secrets
-/// (`kernel_lockdown(7)`).
-#[must_use]
-pub fn may_read_kernel() -> Support {
-    Probe::Helper(ProgramKind::CgroupSockAddr, HelperKind::ProbeReadKernel).run()
-}
-
-/// The offsets for the programs; all zero, which switches the reads off, where the kernel has no BTF or lets nobody read. Those of the
-/// programs that see the whole machine, or why they cannot be loaded.
-fn kernel_offsets() -> (KernelOffsets, Result<GuardOffsets, String>) {
-    if may_read_kernel() != Support::Yes {
-        let reason = "the kernel lets no program read it".to_owned();
-        tracing::warn!(reason, "binary and ancestry of processes will not be recorded");
-        return (KernelOffsets::default(), Err(reason));
-    }
-    let offsets = std::fs::read(KERNEL_BTF)
-        .map_err(|source| source.to_string())
-        .and_then(|bytes| offsets::read(&bytes).map_err(|source| source.to_string()));
-    match offsets {
-        Ok(Offsets { all, guard }) => (all, guard.map_err(|source| source.to_string())),
-        Err(reason) => {
-            tracing::warn!(reason, "binary and ancestry of processes will not be recorded");
-            (KernelOffsets::default(), Err(reason))
-        }
-    }
 }
 
 struct MapTaker<'a>(&'a mut Ebpf);

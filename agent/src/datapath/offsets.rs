@@ -2,7 +2,13 @@
 
 use weir_ebpf::{offsets::GuardOffsets, process::KernelOffsets};
 
-use super::btf::{Btf, BtfError};
+use super::{
+    btf::{Btf, BtfError},
+    probe::{HelperKind, Probe, ProgramKind, Support},
+};
+
+/// Where the running kernel describes its own types.
+pub const KERNEL_BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// The offsets of a kernel.
 #[derive(Debug)]
@@ -11,6 +17,8 @@ pub struct Offsets {
     pub all: KernelOffsets,
     /// What the programs that see the whole machine read beside, or what is missing for them.
     pub guard: Result<GuardOffsets, BtfError>,
+    /// `bpf_map::id`.
+    pub map_id: Option<u32>,
 }
 
 /// The offsets that the programs need, from a kernel's own BTF.
@@ -20,7 +28,44 @@ pub struct Offsets {
 /// [`BtfError`] when the blob is malformed or the kernel lacks a member that every program needs.
 pub fn read(bytes: &[u8]) -> Result<Offsets, BtfError> {
     let btf = Btf::parse(bytes)?;
-    Ok(Offsets { all: all(&btf)?, guard: guard(&btf) })
+    Ok(Offsets { all: all(&btf)?, guard: guard(&btf), map_id: btf.offset("bpf_map", "id").ok() })
+}
+
+/// Whether programs may read the kernel's structures: not where it is locked down to keep its secrets
+/// (`kernel_lockdown(7)`).
+#[must_use]
+pub fn may_read_kernel() -> Support {
+    Probe::Helper(ProgramKind::CgroupSockAddr, HelperKind::ProbeReadKernel).run()
+}
+
+/// What of this kernel the programs may read.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// All zero, which switches the reads off, where the kernel has no BTF or lets nobody read.
+    pub(super) all: KernelOffsets,
+    /// Of the programs that see the whole machine, or why they cannot be loaded.
+    pub(super) guard: Result<GuardOffsets, String>,
+    /// `bpf_map::id`.
+    pub(super) map_id: Option<u32>,
+}
+
+/// The offsets of the running kernel.
+pub(super) fn of_this_kernel() -> Known {
+    let found = match may_read_kernel() {
+        Support::Yes => std::fs::read(KERNEL_BTF)
+            .map_err(|source| source.to_string())
+            .and_then(|bytes| read(&bytes).map_err(|source| source.to_string())),
+        _ => Err("the kernel lets no program read it".to_owned()),
+    };
+    match found {
+        Ok(Offsets { all, guard, map_id }) => {
+            Known { all, guard: guard.map_err(|source| source.to_string()), map_id }
+        }
+        Err(reason) => {
+            tracing::warn!(reason, "binary and ancestry of processes will not be recorded");
+            Known { all: KernelOffsets::default(), guard: Err(reason), map_id: None }
+        }
+    }
 }
 
 fn all(btf: &Btf<'_>) -> Result<KernelOffsets, BtfError> {

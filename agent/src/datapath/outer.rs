@@ -11,10 +11,10 @@ use std::{
 
 use aya::maps::{ArrayOfMaps, HashMap, IterableMap as _, Map, MapData, MapError};
 
-use super::{attach::lock, batch::Entries, error::DatapathError, kernel::Kernel, syscall};
+use super::{attach::lock, error::DatapathError, kernel::Kernel, syscall};
 
-/// How many tables of its own a pod has: allow entries, flows, processes, clients, flows on the wire.
-pub(super) const KINDS: usize = 5;
+/// How many tables of its own a pod has.
+pub(super) const KINDS: usize = weir_ebpf::pod::TABLES;
 
 /// A pod's own table.
 pub(super) type PodMap<K, V> = HashMap<MapData, Kernel<K>, Kernel<V>>;
@@ -53,19 +53,9 @@ where
         lock(&self.outer).get(&slot, 0).map_err(DatapathError::map("opening a pod's map"))
     }
 
-    /// The identifier of the table that a slot has.
+    /// The identifier of the table that a slot has. Up to Linux 6.7 to look takes as long as to put one there.
     pub(super) fn id_of(&self, slot: u32) -> io::Result<Option<u32>> {
         syscall::lookup(self.fd.as_fd(), &slot)
-    }
-
-    /// Those of the first `count` slots that have one, in one system call; `None` where the kernel has none for it (before
-    /// Linux 5.14).
-    pub(super) fn ids<'e>(
-        &self,
-        count: usize,
-        room: &'e mut Entries<u32, u32>,
-    ) -> io::Result<Option<&'e [(u32, u32)]>> {
-        room.batched(self.fd.as_fd(), count)
     }
 
     /// Takes a slot's table away.

@@ -31,6 +31,36 @@ pub(super) unsafe fn bpf<T>(command: bpf_cmd, request: &mut T) -> io::Result<i32
     i32::try_from(result).map_err(io::Error::other)
 }
 
+/// The fields of `union bpf_attr` that `BPF_PROG_TEST_RUN` reads and writes.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct RunRequest {
+    pub(super) program: u32,
+    pub(super) result: u32,
+    pub(super) data_bytes: u32,
+    pub(super) data_out_bytes: u32,
+    pub(super) data: u64,
+    pub(super) data_out: u64,
+    pub(super) repeat: u32,
+    pub(super) nanoseconds: u32,
+    pub(super) context_bytes: u32,
+    pub(super) context_out_bytes: u32,
+    pub(super) context: u64,
+    pub(super) context_out: u64,
+}
+
+/// Runs a program of a raw tracepoint once, with these arguments (Linux 5.10).
+pub(super) fn run(program: BorrowedFd<'_>, arguments: &[u64]) -> io::Result<()> {
+    let mut request = RunRequest {
+        program: number(program)?,
+        context_bytes: u32::try_from(size_of_val(arguments)).map_err(io::Error::other)?,
+        context: arguments.as_ptr() as u64,
+        ..RunRequest::default()
+    };
+    // SAFETY: the request's type is the command's, and its pointer outlives the call.
+    unsafe { bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut request) }.map(|_| ())
+}
+
 /// `BPF_LINK_CREATE`.
 #[derive(Debug, Default)]
 #[repr(C)]

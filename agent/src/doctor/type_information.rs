@@ -7,8 +7,7 @@ use super::{
     privileges::Privileges,
 };
 use crate::datapath::{
-    object::{KERNEL_BTF, may_read_kernel},
-    offsets,
+    offsets::{self, KERNEL_BTF, may_read_kernel},
     probe::Support,
 };
 

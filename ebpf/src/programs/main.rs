@@ -38,6 +38,7 @@ mod members;
 mod names;
 mod paths;
 mod peer;
+mod places;
 mod storage;
 mod subject;
 mod tables;

@@ -47,6 +47,43 @@ fn networks_of_the_policy_before_go_once_no_program_can_see_them() {
     assert_eq!(banks(&datapath), HashSet::from([of(second)]));
 }
 
+#[test]
+fn tables_that_were_exchanged_are_seen_at_the_next_look_and_put_back() {
+    let (datapath, _ring) = Datapath::load().unwrap();
+    let slots = [(); 3].map(|()| datapath.prepare_slot(PodLimits::default()).unwrap());
+    let [first, gap, last] = &slots;
+    datapath.pod_maps.flows.remove(gap.number()).unwrap();
+    let mut scratch = Scratch::default();
+    let mut look = || {
+        datapath.audit_tables(&mut scratch);
+        let places = slots.each_ref().map(|slot| scratch.placed[slot.number() as usize]);
+        let mut found = Vec::new();
+        for slot in &slots {
+            datapath.audit_slot(slot, &scratch, &mut found);
+        }
+        (places, found)
+    };
+
+    let (places, found) = look();
+    let [allow, _, processes, clients, wire_flows] = gap.ids;
+    assert_eq!(places, [first.ids, [allow, 0, processes, clients, wire_flows], last.ids]);
+    let [one] = &found[..] else { panic!("{found:?}") };
+    assert!(one.slot == gap.number() && matches!(one.outcome, Ok(1)), "{one:?}");
+    assert_eq!(one.what, Repaired::Table);
+
+    let (places, found) = look();
+    assert_eq!(places, slots.each_ref().map(|slot| slot.ids));
+    assert!(found.is_empty(), "{found:?}");
+
+    let own = lock(&first.allow);
+    datapath.pod_maps.allow.place(last.number(), &own).unwrap();
+    drop(own);
+    let (places, found) = look();
+    assert_eq!(places[2][0], first.ids[0]);
+    assert!(matches!(found[..], [Found { outcome: Ok(1), .. }]), "{found:?}");
+    assert_eq!(look().0[2], last.ids);
+}
+
 fn datapath_state(datapath: &Datapath, slot: &Slot) -> PodState {
     lock(&datapath.tables).state(slot.number())
 }

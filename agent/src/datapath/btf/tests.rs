@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::{Btf, BtfError};
-use crate::datapath::offsets;
+use crate::datapath::offsets::{self, Offsets};
 
 struct Blob {
     types: Vec<u8>,
@@ -95,9 +95,10 @@ fn this_kernel_has_every_member() {
     let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else {
         panic!("this test needs a kernel with BTF");
     };
-    let offsets = offsets::read(&bytes).unwrap().all;
-    assert_eq!(offsets.usable, 1);
-    assert_ne!(offsets.task_comm, offsets.task_tgid);
+    let Offsets { all, guard, map_id } = offsets::read(&bytes).unwrap();
+    assert_eq!(all.usable, 1);
+    assert_ne!(all.task_comm, all.task_tgid);
+    assert!(guard.is_ok() && map_id > Some(0), "{guard:?}, {map_id:?}");
 }
 
 #[test]
