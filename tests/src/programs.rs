@@ -41,7 +41,7 @@ pub enum Program {
 
 impl Program {
     /// All of them.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Probe,
         Self::StaticClient,
         Self::Uring,
@@ -52,6 +52,8 @@ impl Program {
         Self::Flood,
         Self::Deluge,
         Self::Frames,
+        Self::Intruder,
+        Self::Tamper,
     ];
 
     /// Compiles all that are not compiled yet: where a machine is emulated, a compiler takes long.

@@ -3,11 +3,18 @@
 //! Each case runs twice: on this machine, where it starts a virtual machine, and in that machine, where the acts are. All
 //! other suites run there by `cargo xtask vm`.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use weir_tests::agent::Agent;
+use weir_tests::exec::{self, DEFAULT_LIMIT};
 use weir_tests::jobs::{Jobs, LIMIT, connects, fetch, silent};
 use weir_tests::lab::addresses;
-use weir_tests::node::PodSpec;
+use weir_tests::metrics::Samples;
+use weir_tests::node::{Pod, PodSpec};
+use weir_tests::programs::Program;
 use weir_tests::skip::{self, Skip};
 use weir_tests::traces;
 use weir_tests::vm::{self, Series};
@@ -51,6 +58,7 @@ fn acts() -> Result<()> {
     ensure!(connect.text("/process/binary") == "/bin/curl", "{connect}");
     ensure!(connect.ancestry().last() == Some(&"curl"), "{connect}");
     silent(&watch)?;
+    looked_after(&jobs, &pod).context("a pod's state that somebody changes")?;
 
     agent.kill()?;
     pod.start(jobs.flood(Some(2)))?.wait(LIMIT)?;
@@ -68,6 +76,26 @@ fn acts() -> Result<()> {
     agent.wait_for("phase=\"gone\"")?;
     agent.stop()?;
     traces::none(&jobs.node)
+}
+
+/// What somebody changes in the kernel is put right, again and again.
+fn looked_after(jobs: &Jobs, pod: &Pod) -> Result<()> {
+    const ROUNDS: u64 = 3;
+    // Emulated. Where a look waits for each table that it looks at, it takes that long by itself.
+    const MOST: Duration = Duration::from_secs(15);
+    let cgroup = fs::metadata(pod.cgroup_folder())?.ino().to_string();
+    let address = addresses::ATTACKER.v4.to_string();
+    let begun = Instant::now();
+    for round in 1..=ROUNDS {
+        let mut tamper = jobs.node.command(Program::Tamper.path()?);
+        tamper.args(["state", &cgroup, &address, "80"]);
+        exec::run(tamper, DEFAULT_LIMIT)?.expect_code(0)?;
+        while Samples::of(&jobs.node)?.count("weir_repairs_total{what=\"state\"}")? < round {
+            ensure!(begun.elapsed() < MOST, "not in round {round}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    Ok(())
 }
 
 #[test]

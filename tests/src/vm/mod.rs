@@ -25,6 +25,7 @@ use self::qemu::Machine;
 pub use self::qemu::{Lsm, Options};
 use crate::exec::{self, DEFAULT_LIMIT, Output};
 use crate::lab::{Host, Netns, own_prefix, sweep};
+use crate::programs::Program;
 use crate::skip::{self, Skip};
 
 /// The address by which a guest reaches the loopback of the namespace that its machine runs in.
@@ -92,6 +93,7 @@ pub fn acts_on(
     let Some(kernel) = Kernel::find(series)? else {
         return skip::record(&format!("Linux {series}"), Skip::NoKernel);
     };
+    Program::compile_all()?;
     let (folder, network) = (folder()?, Netns::create("vm")?);
     let arguments = ["--exact", case, "--nocapture", "--test-threads", "1"];
     let output = run_with(&kernel, options, &network, folder.path(), &arguments, ACTS_LIMIT)?;
