@@ -382,7 +382,6 @@ fn a_flood_of_requests_slows_no_neighbour_and_ends_with_its_pod() -> Result<()> 
         flood.end()
     })?;
     let memory = node.resident_bytes()?;
-    let mut answered = 0;
     for kind in ["whole", "slow"] {
         let floods = [V4, V6].map(|address| node.flood(&pod, "requests", 2, &[address, kind]));
         let asked = quiet.deluge("ask", 20, &[&resolver(), "quiet.example.com", "100"])?;
@@ -394,10 +393,10 @@ fn a_flood_of_requests_slows_no_neighbour_and_ends_with_its_pod() -> Result<()> 
             let done = flood?.end()?;
             println!("{kind}: {done}");
             ensure!(done.count("tries") > 1000 && done.count("refused") == 0, "no flood: {done}");
-            answered += done.count("answered");
+            // Those that end are answered; how often depends on what else the machine does.
+            ensure!(kind == "slow" || done.count("answered") > 0, "no answer: {done}");
         }
     }
-    ensure!(answered > 20, "only {answered} requests were answered: no flood");
     let told = node.told(&neighbour)?;
     ensure!((told.refused, told.lost) == (0, 0), "{told:?}");
     let grown = node.resident_bytes()?.saturating_sub(memory);
