@@ -353,6 +353,12 @@ static void tag(void) {
     note(update(map("TAGS"), &socket_of_ours, value));
 }
 
+/* What a program tells the agent of the tables in their places; it is there once the agent has asked. */
+static void placed(uint32_t slot) {
+    char value[VALUE_BYTES] = {0};
+    note(update(map("PLACED"), &slot, value));
+}
+
 static void act(const char *name) {
     links(keep_maps_of_link);
     all(BPF_PROG_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID, keep_maps_of_relative);
@@ -371,6 +377,7 @@ static void act(const char *name) {
     else if (!strcmp(name, "table")) exchange_table(slot);
     else if (!strcmp(name, "tag")) tag();
     else if (!strcmp(name, "flows")) inner("WIRE_FLOWS", slot, write_zeros);
+    else if (!strcmp(name, "placed")) placed(slot);
     else error = EINVAL;
 }
 
