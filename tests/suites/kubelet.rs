@@ -32,7 +32,7 @@ mod installed;
 
 const CASE: &str = "a_real_kubelet_starts_a_job_only_behind_the_barrier";
 /// For all that happens in the virtual machine.
-const GUEST_LIMIT: Duration = Duration::from_secs(900);
+const GUEST_LIMIT: Duration = Duration::from_secs(1500);
 /// For one step of a pod, under emulation.
 const LIMIT: Duration = Duration::from_secs(120);
 const BARRIER: &str = "weir-initc";

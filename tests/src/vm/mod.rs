@@ -39,7 +39,7 @@ const TOLD: &str = "WEIR_LAB_GUEST";
 /// An emulated processor of a busy machine is slow; a kernel that hangs is hung for ever.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 /// Most time for the acts of a case.
-const ACTS_LIMIT: Duration = Duration::from_secs(900);
+const ACTS_LIMIT: Duration = Duration::from_secs(1500);
 /// Emulation has its own faults: one boot in many hangs.
 const BOOTS: u32 = 3;
 
