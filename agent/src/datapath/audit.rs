@@ -22,7 +22,7 @@ use std::{
 use aya::maps::{IterableMap as _, MapError, lpm_trie};
 use weir_ebpf::{
     address::Endpoint,
-    pod::{AllowEntry, Network, NetworkKey},
+    pod::{AllowEntry, Network, NetworkKey, TABLES},
 };
 
 use super::{
@@ -31,7 +31,7 @@ use super::{
     error::DatapathError,
     kernel::Kernel,
     object::Datapath,
-    outer::{KINDS, PodMaps},
+    outer::PodMaps,
     slot::{Slot, slot_bank},
     wire::{Mended, WireAttachment},
 };
@@ -55,7 +55,7 @@ pub struct Scratch {
     wires: Entries<u32, u32>,
     allow: Entries<Kernel<Endpoint>, Kernel<AllowEntry>>,
     /// The pods' own tables that were in their places at the last look, by slot; none where that is not known.
-    placed: Vec<[u32; KINDS]>,
+    placed: Vec<[u32; TABLES]>,
     /// The policy that each slot had at the last look.
     generations: HashMap<u32, u32>,
 }
@@ -81,7 +81,7 @@ impl Datapath {
     fn look_at_places(&self, slots: usize, scratch: &mut Scratch) {
         let placed = &mut scratch.placed;
         placed.clear();
-        placed.resize(slots, [0; KINDS]);
+        placed.resize(slots, [0; TABLES]);
         let told = self.places().map(|places| places.read(placed));
         if !matches!(told, Some(Ok(()))) {
             placed.clear();

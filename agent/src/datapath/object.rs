@@ -329,10 +329,14 @@ impl Datapath {
     /// What tells which tables the slots have, loaded when it is first asked for; none where a program cannot know.
     pub(super) fn places(&self) -> Option<&Places> {
         let places = self.places.get_or_init(|| {
-            let loaded = self.knows_maps.then(|| Places::load(&mut lock(&self.programs)));
-            loaded?
-                .inspect_err(|error| {
-                    tracing::warn!(%error, "the tables of pods are looked at one by one, which takes long before Linux 6.8");
+            let loaded = if self.knows_maps {
+                Places::load(&mut lock(&self.programs)).map_err(|error| error.to_string())
+            } else {
+                Err("no program may read the kernel, or its types are not known".to_owned())
+            };
+            loaded
+                .inspect_err(|reason| {
+                    tracing::warn!(reason, "the tables of pods are looked at one by one, which takes long before Linux 6.8");
                 })
                 .ok()
         });

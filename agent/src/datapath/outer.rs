@@ -13,9 +13,6 @@ use aya::maps::{ArrayOfMaps, HashMap, IterableMap as _, Map, MapData, MapError};
 
 use super::{attach::lock, error::DatapathError, kernel::Kernel, syscall};
 
-/// How many tables of its own a pod has.
-pub(super) const KINDS: usize = weir_ebpf::pod::TABLES;
-
 /// A pod's own table.
 pub(super) type PodMap<K, V> = HashMap<MapData, Kernel<K>, Kernel<V>>;
 

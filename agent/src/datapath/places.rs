@@ -14,10 +14,11 @@ use aya::{
     programs::RawTracePoint,
 };
 
+use weir_ebpf::pod::TABLES;
+
 use super::{
     batch,
     error::DatapathError,
-    outer::KINDS,
     syscall::{self, run},
 };
 
@@ -51,9 +52,17 @@ impl Places {
         })
     }
 
-    /// The identifiers of the tables of the first `ids.len()` slots, 0 for one that is not there.
-    pub(super) fn read(&self, ids: &mut [[u32; KINDS]]) -> io::Result<()> {
-        run(self.program.as_fd(), &[ids.len() as u64])?;
-        batch::read_array(self.told.as_fd(), ids)
+    /// The identifiers of the tables of the first `ids.len()` slots, 0 for one that is not there; nothing of slot 0, which
+    /// is no pod's. An error where the kernel has left the run out, too: what is there is of an earlier one.
+    pub(super) fn read(&self, ids: &mut [[u32; TABLES]]) -> io::Result<()> {
+        // Whoever may run programs can bring that about, and must not know the number.
+        let number = getrandom::u64().map_err(io::Error::other)?;
+        run(self.program.as_fd(), &[ids.len() as u64, number])?;
+        batch::read_array(self.told.as_fd(), ids)?;
+        let Some([low, high, ..]) = ids.first().copied() else { return Ok(()) };
+        if u64::from(high) << 32 | u64::from(low) != number {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use weir_ebpf::{
     address::{Address, Endpoint},
     flow::{Client, Flow, FlowKey, WireFlow, WireKey},
-    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, flags},
+    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState, TABLES, flags},
     process::{Process, ProcessKey},
 };
 
@@ -18,7 +18,7 @@ use super::{
     locked_memory,
     maps::{hash, lru_hash, without_eviction},
     object::Datapath,
-    outer::{KINDS, PodMap, id, pod_map},
+    outer::{PodMap, id, pod_map},
     syscall,
 };
 
@@ -33,8 +33,8 @@ pub struct Slot {
     pub(super) processes: PodMap<ProcessKey, Process>,
     pub(super) clients: PodMap<Endpoint, Client>,
     pub(super) wire_flows: PodMap<WireKey, WireFlow>,
-    /// The kernel's identifiers of these tables, in the order of [`super::outer::KINDS`].
-    pub(super) ids: [u32; KINDS],
+    /// The kernel's identifiers of these tables, in the order of [`TABLES`].
+    pub(super) ids: [u32; TABLES],
     /// Which bank of networks was written last.
     pub(super) bank: Mutex<u32>,
 }

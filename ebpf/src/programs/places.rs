@@ -19,8 +19,8 @@ use crate::{
     maps::{ALLOW, CLIENTS, FLOWS, PROCESSES, WIRE_FLOWS},
 };
 
-/// The identifiers of each slot's tables, in the order of [`TABLES`], 0 for one that it has not. Written by this program
-/// alone, as of its last run.
+/// The identifiers of each slot's tables, in the order of [`TABLES`], 0 for one that it has not. At slot 0, which is no
+/// pod's, the number of the run, its lower word first. Written by this program alone, as of its last run.
 #[btf_map]
 static PLACED: Array<[u32; TABLES], SLOTS> = Array::new();
 
@@ -28,11 +28,12 @@ static PLACED: Array<[u32; TABLES], SLOTS> = Array::new();
 #[unsafe(no_mangle)]
 static MAP_ID: Global<u32> = Global::new(0);
 
-/// Notes the tables of the first slots; its argument says of how many.
+/// Notes the tables of the first slots, of how many the first argument says, and then the second, the number of the run:
+/// the kernel may leave a run out, because another one is under way on that CPU, and does not tell.
 #[raw_tracepoint(tracepoint = "sys_enter")]
 pub(crate) fn weir_places(ctx: RawTracePointContext) -> i32 {
-    let count: u64 = ctx.arg(0);
-    for slot in 0..SLOTS as u32 {
+    let (count, run): (u64, u64) = (ctx.arg(0), ctx.arg(1));
+    for slot in 1..SLOTS as u32 {
         if u64::from(slot) >= count {
             break;
         }
@@ -46,6 +47,10 @@ pub(crate) fn weir_places(ctx: RawTracePointContext) -> i32 {
         ];
         // SAFETY: a live map value, which nobody else writes.
         unsafe { *placed = ids };
+    }
+    if let Some(placed) = PLACED.get_ptr_mut(0) {
+        // SAFETY: as above.
+        unsafe { *placed = [run as u32, (run >> 32) as u32, 0, 0, 0] };
     }
     0
 }

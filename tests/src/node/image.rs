@@ -61,9 +61,10 @@ impl Image {
         self
     }
 
-    /// The files that it has beside their libraries: where they are, and where they are to be.
-    pub(super) fn files(&self) -> &[(PathBuf, String)] {
-        &self.files
+    /// The files of this machine that it is made of; of libraries the list of all, which each upgrade writes anew.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &Path> {
+        let files = self.files.iter().map(|(source, _)| source.as_path());
+        [BUSYBOX, "/etc/ld.so.cache"].into_iter().map(Path::new).chain(files)
     }
 
     /// The name under which pods ask for it.

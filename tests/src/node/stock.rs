@@ -1,7 +1,8 @@
 //! The images that a node begins with: brought in once, then copied with all that containerd has written of them.
 //!
 //! Importing them anew for each node would take half of the time that a test takes. What is copied is what a containerd
-//! that was stopped had left; it is made again whenever the containerd, its configuration or a file of an image is another.
+//! that was stopped had left; it is made again whenever the containerd, its configuration, a file of an image or what writes
+//! images is another.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write as _;
@@ -17,6 +18,9 @@ use super::image::Image;
 use crate::exec::{self, DEFAULT_LIMIT};
 use crate::programs::target_folder;
 
+/// What writes images.
+const WRITTEN_BY: &str = include_str!("image.rs");
+
 /// What is kept of one set of images.
 #[derive(Debug)]
 pub(super) struct Stock {
@@ -31,12 +35,12 @@ impl Stock {
     pub(super) fn of(program: &Path, configuration: &str, images: &[&Image]) -> Result<Self> {
         let mut name = DefaultHasher::new();
         program.hash(&mut name);
-        let mut made_of = format!("{configuration}\n{}\n", version(program)?);
+        let mut made_of = format!("{WRITTEN_BY}\n{configuration}\n{}\n", version(program)?);
         for image in images {
             image.reference().hash(&mut name);
             writeln!(made_of, "{image:?}")?;
-            for (source, inside) in image.files() {
-                inside.hash(&mut name);
+            for source in image.sources() {
+                source.hash(&mut name);
                 writeln!(made_of, "{}", version(source)?)?;
             }
         }
