@@ -23,6 +23,12 @@ const OFF_LIMIT: Duration = Duration::from_secs(20);
 const KERNEL_COMMAND_LINE: &str = "console=ttyS0 panic=1 loglevel=4 slab_debug=F \
      lsm=landlock,lockdown,yama,integrity,apparmor";
 
+/// `cx16=off`: the emulation of QEMU 7 corrupts flags around cmpxchg16b, and more than one processor needs that.
+/// `erms=off`: a kernel that is told of fast string instructions clears and copies memory by bytes, which the emulation
+/// does one at a time; without, by words. `la57=off`: each walk of page tables is a level shorter. Both together save a
+/// fifth of a case's time.
+const PROCESSOR: &str = "max,cx16=off,erms=off,la57=off";
+
 /// Whether a kernel asks BPF programs for leave, which on most has to be asked for when it boots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lsm {
@@ -80,8 +86,7 @@ impl Machine {
         qemu.args(["-machine", "q35,memory-backend=memory", "-m", &format!("{MEMORY}M")]);
         qemu.arg("-object");
         qemu.arg(format!("memory-backend-memfd,id=memory,size={MEMORY}M,share=on"));
-        // The emulation of QEMU 7 corrupts flags around cmpxchg16b, and more than one processor needs that.
-        qemu.args(["-cpu", "max,cx16=off", "-smp", "1"]);
+        qemu.args(["-cpu", PROCESSOR, "-smp", "1"]);
         qemu.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(archive);
         let bpf = match options.lsm {
             Lsm::Bpf => ",bpf",
