@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -38,12 +39,12 @@ const ON_NODES: [&str; 18] = [
 ];
 /// Suites that measure, look for what is left on the machine, or take all of it.
 const ALONE: [&str; 5] = ["cleanup", "images", "neighbours", "processes", "races"];
-/// Suites that run what is fetched and built first, and the most time for one of their cases.
-const SLOW_SUITES: [&str; 2] = ["api_server", "kubelet"];
-const SLOW_CASE_LIMIT: Duration = Duration::from_secs(1200);
-/// The suites that emulate one machine after another, which takes one processor.
-const MACHINES: [&str; 4] = ["bad_kernels", "guard", "kernels", "machines"];
-/// The one of the slow suites whose case [`PREPARATION`] does that.
+/// Suites that emulate machines, or run what is fetched and built first: cases of minutes, each of which takes one
+/// processor. They come last, those with the longest cases first.
+const SLOW: [&str; 6] = ["kubelet", "guard", "bad_kernels", "kernels", "api_server", "machines"];
+/// Most time for one of their cases.
+const SLOW_CASE_LIMIT: Duration = Duration::from_secs(1800);
+/// The one of them whose case [`PREPARATION`] fetches and builds.
 const PREPARING_SUITE: &str = "kubelet";
 /// Most time for all unit tests of one program.
 const UNIT_LIMIT: Duration = Duration::from_secs(600);
@@ -76,25 +77,18 @@ pub(super) fn run_together(binary: &Binary, summary: &mut Summary) -> Result<()>
     Ok(())
 }
 
-/// Whether a suite takes so long that it comes last, and each of its cases longer than others'.
-pub(super) fn is_slow(binary: &Binary) -> bool {
-    MACHINES.iter().chain(&SLOW_SUITES).any(|name| is_suite(binary, name))
-}
+/// The stages one after another; in each, lanes beside each other, of which each has so many workers.
+pub(super) const STAGES: [&[usize]; 3] = [&[1, 1], &[1], &[2]];
 
-/// When a suite runs, and in which lane: the stages one after another, a stage's lanes beside each other.
-pub(super) const STAGES: [usize; 3] = [2, 1, 2];
-
-/// The stage and the lane of a suite.
-pub(super) fn place(binary: &Binary) -> (usize, usize) {
+/// Where a suite runs: the stage, the lane in it, and when it is its turn there.
+pub(super) fn place(binary: &Binary) -> (usize, usize, usize) {
     let is_one_of = |names: &[&str]| names.iter().any(|name| is_suite(binary, name));
-    if is_one_of(&MACHINES) {
-        (2, 1)
-    } else if is_slow(binary) {
-        (2, 0)
+    if let Some(turn) = SLOW.iter().position(|name| is_suite(binary, name)) {
+        (2, 0, turn)
     } else if is_one_of(&ALONE) {
-        (1, 0)
+        (1, 0, 0)
     } else {
-        (0, usize::from(is_one_of(&ON_NODES)))
+        (0, usize::from(is_one_of(&ON_NODES)), 0)
     }
 }
 
@@ -136,7 +130,13 @@ pub(super) fn prepare(binary: &Binary) -> Result<Preparation> {
     Ok(Preparation(child))
 }
 
-/// One end-to-end case that has run.
+/// An end-to-end case that is to run.
+struct Planned<'a> {
+    binary: &'a Binary,
+    name: String,
+}
+
+/// One that has run.
 struct Case {
     name: String,
     seconds: f64,
@@ -145,21 +145,28 @@ struct Case {
     said: String,
 }
 
-/// End-to-end suites, each lane's one after another and all lanes at once.
+/// End-to-end suites, each lane's one after another and all lanes at once, with so many `workers`.
 pub(super) fn run_lanes(
     lanes: &[Vec<Binary>],
+    workers: &[usize],
     skips: &Path,
     everywhere: bool,
     summary: &mut Summary,
 ) -> Result<()> {
+    let queues = lanes.iter().map(|lane| plan(lane)).collect::<Result<Vec<_>>>()?;
     let (sender, results) = mpsc::channel();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = lanes
-            .iter()
-            .map(|lane| {
+        let each = queues.iter().zip(workers);
+        let each = each.flat_map(|(queue, &workers)| std::iter::repeat_n(queue, workers));
+        let threads: Vec<_> = each
+            .map(|queue| {
                 let sender = sender.clone();
                 scope.spawn(move || {
-                    lane.iter().try_for_each(|it| run_apart(it, skips, everywhere, &sender))
+                    while let Some(case) = next(queue) {
+                        // Whoever takes them is there until the last worker has ended.
+                        sender.send(run_apart(&case, skips, everywhere)?).ok();
+                    }
+                    anyhow::Ok(())
                 })
             })
             .collect();
@@ -179,39 +186,44 @@ pub(super) fn run_lanes(
     })
 }
 
-/// One process for each case, so that one's namespaces and limits are nobody else's.
-fn run_apart(
-    binary: &Binary,
-    skips: &Path,
-    everywhere: bool,
-    results: &mpsc::Sender<Case>,
-) -> Result<()> {
-    let mut list = program(binary);
-    list.args(["--list", "--format", "terse"]);
-    let names = String::from_utf8_lossy(&bounded(list, UNIT_LIMIT)?.stdout).into_owned();
-    for case in names.lines().filter_map(|line| line.strip_suffix(": test")) {
-        let mut command = program(binary);
-        command.args(["--exact", case, "--nocapture", "--test-threads", "1"]);
-        command.env(SKIPS_FILE, skips);
-        if everywhere {
-            command.env(EVERY_KERNEL, "1");
-        }
-        let started = Instant::now();
-        let limit = if is_slow(binary) { SLOW_CASE_LIMIT } else { CASE_LIMIT };
-        let output = bounded(command, limit)?;
-        let stdout = String::from_utf8_lossy(&output.stdout);
-        let ran = counts(&stdout);
-        let said = format!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
-        let case = Case {
-            name: format!("{}::{case}", binary.name),
-            seconds: started.elapsed().as_secs_f64(),
-            passed: output.status.success() && ran.is_some_and(|counts| counts.passed == 1),
-            said,
-        };
-        // Whoever takes them is there until the last lane has ended.
-        results.send(case).ok();
+/// The cases of a lane, in their order.
+fn plan(lane: &[Binary]) -> Result<Mutex<impl Iterator<Item = Planned<'_>>>> {
+    let mut planned = Vec::new();
+    for binary in lane {
+        let mut list = program(binary);
+        list.args(["--list", "--format", "terse"]);
+        let names = String::from_utf8_lossy(&bounded(list, UNIT_LIMIT)?.stdout).into_owned();
+        let names = names.lines().filter_map(|line| line.strip_suffix(": test"));
+        planned.extend(names.map(|name| Planned { binary, name: name.to_owned() }));
     }
-    Ok(())
+    Ok(Mutex::new(planned.into_iter()))
+}
+
+fn next<'a>(queue: &Mutex<impl Iterator<Item = Planned<'a>>>) -> Option<Planned<'a>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).next()
+}
+
+/// One process for each case, so that one's namespaces and limits are nobody else's.
+fn run_apart(case: &Planned<'_>, skips: &Path, everywhere: bool) -> Result<Case> {
+    let Planned { binary, name } = case;
+    let mut command = program(binary);
+    command.args(["--exact", name, "--nocapture", "--test-threads", "1"]);
+    command.env(SKIPS_FILE, skips);
+    if everywhere {
+        command.env(EVERY_KERNEL, "1");
+    }
+    let started = Instant::now();
+    let is_slow = SLOW.iter().any(|name| is_suite(binary, name));
+    let output = bounded(command, if is_slow { SLOW_CASE_LIMIT } else { CASE_LIMIT })?;
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let ran = counts(&stdout);
+    let said = format!("{stdout}\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(Case {
+        name: format!("{}::{name}", binary.name),
+        seconds: started.elapsed().as_secs_f64(),
+        passed: output.status.success() && ran.is_some_and(|counts| counts.passed == 1),
+        said,
+    })
 }
 
 fn program(binary: &Binary) -> Command {

@@ -5,19 +5,23 @@ mod cases;
 mod fuzz;
 mod summary;
 
+use std::time::Instant;
+
 use anyhow::{Context, Result};
 
 use self::summary::Summary;
-use crate::shell::{self, cargo, say};
+use crate::shell::{self, cargo};
 use crate::{check, setup, vm};
 
 /// Runs the tests whose target's name contains `only`, or all of them, and then, if `everywhere`, the end-to-end suites
 /// on every kernel; whether all passed.
 pub(crate) fn run(only: Option<&str>, everywhere: bool) -> Result<bool> {
+    let begun = Instant::now();
     setup::run()?;
     let skips = shell::root().join("target").join("skips");
-    let mut summary = Summary::new(skips.clone())?;
+    let mut summary = Summary::new(skips.clone(), begun)?;
     if only.is_none() {
+        summary.begin("checks");
         let outcome = check::run(check::Then::Tests)?;
         summary.add_passed(outcome.passed());
         for name in outcome.failed() {
@@ -25,13 +29,13 @@ pub(crate) fn run(only: Option<&str>, everywhere: bool) -> Result<bool> {
         }
     }
 
-    say("building weir and its tests");
+    summary.begin("building weir and its tests");
     let programs = ["build", "--locked", "--package", "weir", "--package", "weir-initc"];
     shell::run(cargo(&programs))?;
     let binaries = binaries::build()?;
     let all = binaries.clone();
     let wanted = |name: &str| only.is_none_or(|part| name.contains(part));
-    let (suites, units): (Vec<_>, Vec<_>) = binaries
+    let (mut suites, units): (Vec<_>, Vec<_>) = binaries
         .into_iter()
         .filter(|binary| wanted(&binary.name))
         .partition(|binary| binary.package == binaries::SUITES && binary.is_suite);
@@ -41,6 +45,7 @@ pub(crate) fn run(only: Option<&str>, everywhere: bool) -> Result<bool> {
         .map(cases::prepare)
         .collect::<Result<_>>()?;
 
+    summary.begin("unit tests");
     for binary in &units {
         cases::run_together(binary, &mut summary)?;
     }
@@ -51,14 +56,17 @@ pub(crate) fn run(only: Option<&str>, everywhere: bool) -> Result<bool> {
     for target in fuzz::targets()?.iter().filter(|target| wanted(target)) {
         summary.note(&format!("fuzz {target}"), fuzz::run(target));
     }
-    let mut stages = cases::STAGES.map(|lanes| vec![Vec::new(); lanes]);
+    let mut stages = cases::STAGES.map(|lanes| vec![Vec::new(); lanes.len()]);
+    // Stable: those of the same turn stay in the order of their names.
+    suites.sort_by_key(cases::place);
     for suite in suites {
-        let (stage, lane) = cases::place(&suite);
+        let (stage, lane, _) = cases::place(&suite);
         let place = stages.get_mut(stage).and_then(|stage| stage.get_mut(lane));
         place.context("a suite without a place")?.push(suite);
     }
-    for lanes in &stages {
-        cases::run_lanes(lanes, &skips, everywhere, &mut summary)?;
+    for (lanes, workers) in stages.iter().zip(cases::STAGES) {
+        summary.begin("end-to-end suites");
+        cases::run_lanes(lanes, workers, &skips, everywhere, &mut summary)?;
     }
     if everywhere {
         for (kernel, lsm) in vm::KERNELS.into_iter().flat_map(|it| vm::LSM.map(|lsm| (it, lsm))) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -15,16 +16,27 @@ pub(super) struct Summary {
     passed: usize,
     failed: Vec<String>,
     skips: PathBuf,
+    begun: Instant,
 }
 
 impl Summary {
-    /// Empty, and so is the file of skips.
-    pub(super) fn new(skips: PathBuf) -> Result<Self> {
+    /// Empty, and so is the file of skips. All that counts began at `begun`.
+    pub(super) fn new(skips: PathBuf, begun: Instant) -> Result<Self> {
         if let Some(folder) = skips.parent() {
             fs::create_dir_all(folder)?;
         }
         fs::write(&skips, "").context("emptying the list of skips")?;
-        Ok(Self { passed: 0, failed: Vec::new(), skips })
+        Ok(Self { passed: 0, failed: Vec::new(), skips, begun })
+    }
+
+    /// Says what comes next, and after how long.
+    pub(super) fn begin(&self, what: &str) {
+        say(&format!("=== {what} (after {})", self.elapsed()));
+    }
+
+    fn elapsed(&self) -> String {
+        let seconds = self.begun.elapsed().as_secs();
+        format!("{} min {} s", seconds / 60, seconds % 60)
     }
 
     /// Counts tests that passed.
@@ -61,6 +73,7 @@ impl Summary {
         for name in &self.failed {
             say(&format!("failed  {name}"));
         }
+        self.begin("the end");
         say(&format!("{} passed, {} failed", self.passed, self.failed.len()));
         Ok(self.failed.is_empty() && self.passed > 0)
     }
