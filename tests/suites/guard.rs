@@ -3,7 +3,7 @@
 //!
 //! Each case runs twice: on this machine, where it starts a virtual machine, and in that machine, where the acts are.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use weir_tests::agent::Agent;
 use weir_tests::jobs::Jobs;
 use weir_tests::kinship::{self, Kin};
@@ -11,7 +11,7 @@ use weir_tests::node::Container;
 use weir_tests::profile::Profile;
 use weir_tests::skip::{self, Skip};
 use weir_tests::traces;
-use weir_tests::vm::{self, Series};
+use weir_tests::vm::{self, Series, act};
 
 #[path = "guard/guests.rs"]
 mod guests;
@@ -48,15 +48,21 @@ fn acts() -> Result<()> {
         .namespace("docker", &docker.text())
         .config(&format!("require: {{ lsm: true }}\n{}", kinship::limits()))
         .write(&jobs.node)?;
-    let agent = Agent::spawn(&jobs.node)?;
-    agent.wait_for("security modules call weir's programs")?;
-    agent.wait_for("reconciled")?;
-    intrusion::acts(&jobs, &agent).context("intrusion")?;
-    reads::acts(&jobs, &agent).context("reads")?;
-    kinship(&jobs, &agent).context("kinship")?;
-    guests::acts(&jobs).context("guests")?;
-    let agent =
-        if kinship::misses_some()? { unseen::acts(&jobs, agent).context("unseen")? } else { agent };
+    let agent = act("the agent gets ready", || {
+        let agent = Agent::spawn(&jobs.node)?;
+        agent.wait_for("security modules call weir's programs")?;
+        agent.wait_for("reconciled")?;
+        Ok(agent)
+    })?;
+    intrusion::acts(&jobs, &agent)?;
+    reads::acts(&jobs, &agent)?;
+    kinship(&jobs, &agent)?;
+    act("processes that come from outside", || guests::acts(&jobs))?;
+    let agent = if kinship::misses_some()? {
+        act("ends that nobody saw", || unseen::acts(&jobs, agent))?
+    } else {
+        agent
+    };
     agent.stop()?;
     traces::none(&jobs.node)
 }
@@ -64,17 +70,17 @@ fn acts() -> Result<()> {
 /// Who it was, in words of the hooks that see every use of a socket.
 fn kinship(jobs: &Jobs, agent: &Agent) -> Result<()> {
     let kin = Kin::new(jobs, agent, "kin", true)?;
-    kin.orphans_are_known_by_their_ancestors()?;
-    kin.threads_are_their_process()?;
-    kin.ids_that_come_again_are_told_apart()?;
-    kin.who_sends_is_named()?;
-    kin.short_lives_are_named(200, 500)?;
+    act("orphans", || kin.orphans_are_known_by_their_ancestors())?;
+    act("threads", || kin.threads_are_their_process())?;
+    act("ids that come again", || kin.ids_that_come_again_are_told_apart())?;
+    act("who sends", || kin.who_sends_is_named())?;
+    act("short lives", || kin.short_lives_are_named(200, 500))?;
     kin.end()?;
     let kin = Kin::new(jobs, agent, "brood", false)?;
-    kin.nobody_has_more_than_a_share(&jobs.node)?;
-    kin.nobody_is_missed_in_a_crowd(&jobs.node, 2)?;
-    kin.whoever_ended_is_not_followed(&jobs.node)?;
-    kin.command_lines_are_of_their_own_in_a_rush(1)?;
+    act("more than a share", || kin.nobody_has_more_than_a_share(&jobs.node))?;
+    act("a crowd", || kin.nobody_is_missed_in_a_crowd(&jobs.node, 2))?;
+    act("those that ended", || kin.whoever_ended_is_not_followed(&jobs.node))?;
+    act("command lines in a rush", || kin.command_lines_are_of_their_own_in_a_rush(1))?;
     kin.end()
 }
 

@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -24,7 +24,7 @@ use weir_tests::lab::{Lab, Tally, Watch, addresses};
 use weir_tests::node::{Image, Node, Options};
 use weir_tests::programs::{self, Program};
 use weir_tests::skip::{self, Skip};
-use weir_tests::vm::{self, Kernel, Series};
+use weir_tests::vm::{self, Kernel, Series, act};
 use weir_tests::world::{FORBIDDEN_PORT, files_allowed};
 
 #[path = "kubelet/installed.rs"]
@@ -143,15 +143,6 @@ struct Told {
     sandbox: String,
     state: String,
     profile: String,
-}
-
-/// Runs one act and tells of it.
-fn act<T>(name: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
-    let started = Instant::now();
-    let result = run();
-    let verdict = if result.is_ok() { "ok" } else { "FAILED" };
-    eprintln!("act: {name}: {verdict} ({:.1} s)", started.elapsed().as_secs_f64());
-    result.with_context(|| format!("act: {name}"))
 }
 
 impl Stage<'_> {

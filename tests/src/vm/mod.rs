@@ -14,7 +14,7 @@ pub mod suites;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
@@ -80,6 +80,15 @@ pub fn link(host: &Host) -> Result<()> {
     host.netns().links(&format!("addr add {GUEST}/24 dev {LINK}\nlink set {LINK} up\n"))
 }
 
+/// Runs one of many acts and tells of it, and of how long it took.
+pub fn act<T>(name: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    let begun = Instant::now();
+    let result = run();
+    let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+    eprintln!("act: {name}: {verdict} ({:.1} s)", begun.elapsed().as_secs_f64());
+    result.with_context(|| format!("act: {name}"))
+}
+
 /// Runs the case `case` of this suite in a machine of `series`, where it is `acts`.
 pub fn acts_on(
     series: Series,
@@ -100,6 +109,7 @@ pub fn acts_on(
     ensure!(output.code == 0, "on {}: {}", kernel.version(), output.describe());
     // A guest that had found another name to run would have run nothing.
     ensure!(output.stdout.contains("1 passed"), "{}", output.describe());
+    eprintln!("{}", output.stdout);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use weir_tests::agent::Agent;
 use weir_tests::jobs::Jobs;
 use weir_tests::node::{Container, PodSpec};
+use weir_tests::vm::act;
 
 use super::{expect, shell, violation};
 
@@ -17,9 +18,9 @@ fn privileged(name: &str, namespace: &str) -> PodSpec {
 }
 
 pub(super) fn acts(jobs: &Jobs, agent: &Agent) -> Result<()> {
-    sockets(jobs, agent)?;
-    machinery(jobs, agent)?;
-    docker(jobs)
+    act("families past IP", || sockets(jobs, agent))?;
+    act("weir's own", || machinery(jobs, agent))?;
+    act("docker in docker", || docker(jobs))
 }
 
 /// Families are refused that lead past IP, in a pod that may do all else.
@@ -86,7 +87,7 @@ fn machinery(jobs: &Jobs, agent: &Agent) -> Result<()> {
     shell(&job, &format!("mkdir {below}"))?;
     expect(&job, &["leave", &below], "ok ok")?;
     shell(&job, &format!("rmdir {below} {ELSEWHERE}"))?;
-    many_cgroups(&job, &own)?;
+    act("many cgroups", || many_cgroups(&job, &own))?;
     pod.remove()
 }
 

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use weir_tests::agent::Agent;
 use weir_tests::jobs::Jobs;
 use weir_tests::node::{Container, Pod, PodSpec};
+use weir_tests::vm::act;
 
 use super::{expect, shell};
 
@@ -11,9 +12,9 @@ const NPMRC: &str = "/root/.npmrc";
 const AWS: &str = "/home/ci/.aws/credentials";
 
 pub(super) fn acts(jobs: &Jobs, agent: &Agent) -> Result<()> {
-    told(jobs, agent).context("told of")?;
-    others(jobs, agent).context("of other processes")?;
-    refused(jobs, agent).context("refused")
+    act("reads that are told of", || told(jobs, agent))?;
+    act("reads of other processes", || others(jobs, agent))?;
+    act("reads that are refused", || refused(jobs, agent))
 }
 
 fn pod(jobs: &Jobs, name: &str, namespace: &str) -> Result<(Pod, Container)> {
