@@ -185,7 +185,7 @@ impl Datapath {
     /// nothing to be looked at then, and nothing to be tampered with.
     pub fn retire_networks(&self, slot: &Slot, scratch: &mut Scratch) {
         // Held to the end, so that nobody writes the next policy's meanwhile.
-        let staged = lock(&slot.bank);
+        let staged = lock(&slot.staged);
         let mut tables = lock(&self.tables);
         let state = tables.state(slot.number());
         let before = scratch.generations.insert(slot.number(), state.generation);

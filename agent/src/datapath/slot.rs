@@ -35,8 +35,8 @@ pub struct Slot {
     pub(super) wire_flows: PodMap<WireKey, WireFlow>,
     /// The kernel's identifiers of these tables, in the order of [`TABLES`].
     pub(super) ids: [u32; TABLES],
-    /// Which bank of networks was written last.
-    pub(super) bank: Mutex<u32>,
+    /// Which bank of networks was written last; not in force where the state that names it was refused.
+    pub(super) staged: Mutex<u32>,
 }
 
 /// A trusted network with the ports that the kernel is to know.
@@ -183,16 +183,16 @@ impl Datapath {
         slot: &Slot,
         networks: &[NetworkEntry],
     ) -> Result<u32, DatapathError> {
-        let mut current = lock(&slot.bank);
-        let bank = *current ^ 1;
+        let mut staged = lock(&slot.staged);
         let mut tables = lock(&self.tables);
+        let bank = tables.state(slot.number).bank ^ 1;
         tables.clear_bank(slot_bank(slot.number, bank));
         for NetworkEntry { net, network } in networks {
             let (prefix, address) = mapped(net);
             let key = NetworkKey::new(slot.number, bank, address);
             tables.set_network(NetworkKey::SLOT_BITS + prefix, key, *network)?;
         }
-        *current = bank;
+        *staged = bank;
         Ok(bank)
     }
 
@@ -295,8 +295,8 @@ impl Slot {
         wire_flows: PodMap<WireKey, WireFlow>,
     ) -> Result<Self, DatapathError> {
         let ids = [id(&allow)?, id(&flows)?, id(&processes)?, id(&clients)?, id(&wire_flows)?];
-        let (allow, bank) = (Mutex::new(allow), Mutex::new(bank));
-        Ok(Self { number, allow, flows, processes, clients, wire_flows, ids, bank })
+        let (allow, staged) = (Mutex::new(allow), Mutex::new(bank));
+        Ok(Self { number, allow, flows, processes, clients, wire_flows, ids, staged })
     }
 
     /// The number by which the programs know the pod.

@@ -37,6 +37,8 @@ fn networks_of_the_policy_before_go_once_no_program_can_see_them() {
         datapath.retire_networks(&slot, &mut scratch);
     }
     assert_eq!(banks(&datapath), HashSet::from([of(first), of(second)]));
+    assert_eq!(stage("198.51.100.0/24"), second, "the state that was to name it never came");
+    assert_eq!(banks(&datapath), HashSet::from([of(first), of(second)]));
 
     in_force(2, second);
     datapath.retire_networks(&slot, &mut scratch);
