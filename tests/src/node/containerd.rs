@@ -15,6 +15,7 @@ use super::stock::Stock;
 use super::view::{FOLDER, View};
 use crate::exec::{self, DEFAULT_LIMIT, Running};
 use crate::packages::{self, Package};
+use crate::programs::target_folder;
 
 /// Where containerd listens, in the view: its usual place.
 pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
@@ -22,7 +23,8 @@ pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
 pub(super) const ROOT: &str = "/run/node/containerd";
 const CONFIG: &str = "/run/node/containerd.toml";
 const LOG: &str = "/run/node/containerd.log";
-const RUNC: &str = "/run/node/runc";
+/// The program of this package that takes runc's place.
+const RUNC: &str = "weir-lab-runc";
 
 /// Releases of containerd that differ in what an agent meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,35 +105,10 @@ fn installed_version() -> Result<String> {
     Ok(version.trim_start_matches('v').to_owned())
 }
 
-/// Limits are the kubelet's concern, not weir's, and the cgroup of a node need not have the controllers
-/// for them: the wrapper takes them out of the bundle. For a pod in a slice containerd asks runc's systemd
-/// driver by `SLICE:PREFIX:ID`; the wrapper makes of it the path that systemd would choose, see
-/// [`CgroupNames::Systemd`](super::CgroupNames::Systemd).
-const WRAPPER: &str = r#"#!/bin/sh
-set -e
-bundle=
-previous=
-for word; do
-  case $previous in --bundle | -b) bundle=$word ;; esac
-  previous=$word
-done
-if [ -n "$bundle" ]; then
-  jq 'del(.linux.resources | .cpu, .memory, .pids, .unified, .hugepageLimits)
-    | .linux.cgroupsPath |= if test("^[^/:]+[.]slice:") then
-        split(":") as [$slice, $prefix, $id]
-        | ($slice | rtrimstr(".slice") | split("-")) as $levels
-        | [range($levels | length) | $levels[:. + 1] | join("-") + ".slice"]
-        | "/" + join("/") + "/\($prefix)-\($id).scope"
-      else . end' "$bundle/config.json" > "$bundle/config.json.lab"
-  mv "$bundle/config.json.lab" "$bundle/config.json"
-fi
-exec runc "$@"
-"#;
-
 /// What becomes of the limits that containers ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limits {
-    /// The wrapper takes them out.
+    /// `src/bin/runc.rs` takes them out.
     Dropped,
     /// runc sets them.
     Kept,
@@ -140,11 +117,10 @@ pub(super) enum Limits {
 /// Writes what containerd needs into the view.
 pub(super) fn configure(view: &View, limits: Limits) -> Result<()> {
     let runc = match limits {
-        Limits::Dropped => RUNC,
-        Limits::Kept => "runc",
+        Limits::Dropped => target_folder()?.join(RUNC),
+        Limits::Kept => "runc".into(),
     };
-    view.write(CONFIG, configuration(runc).as_bytes(), 0o644)?;
-    view.write(RUNC, WRAPPER.as_bytes(), 0o755)
+    view.write(CONFIG, configuration(&runc.to_string_lossy()).as_bytes(), 0o644)
 }
 
 /// The stock of `images` for a containerd.

@@ -17,7 +17,7 @@ enum Sign {
 use Sign::{File, Program};
 
 /// Package, sign. A tool that somebody installed in another way is good enough.
-const NEEDED: [(&str, Sign); 38] = [
+const NEEDED: [(&str, Sign); 37] = [
     // Building: C for ring and the test programs, C++ for libFuzzer.
     ("gcc", Program("cc")),
     ("g++", Program("c++")),
@@ -39,7 +39,6 @@ const NEEDED: [(&str, Sign); 38] = [
     ("runc", Program("runc")),
     ("containernetworking-plugins", File("/usr/lib/cni/bridge")),
     ("busybox-static", Program("busybox")),
-    ("jq", Program("jq")),
     // Virtual machines of other kernels.
     ("qemu-system-x86", Program("qemu-system-x86_64")),
     ("kmod", Program("depmod")),
