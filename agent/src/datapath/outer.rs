@@ -45,11 +45,6 @@ where
         lock(&self.outer).set(slot, map, 0).map_err(DatapathError::map("giving a pod its maps"))
     }
 
-    /// The table that a slot has.
-    pub(super) fn of(&self, slot: u32) -> Result<PodMap<K, V>, DatapathError> {
-        lock(&self.outer).get(&slot, 0).map_err(DatapathError::map("opening a pod's map"))
-    }
-
     /// The identifier of the table that a slot has. Up to Linux 6.7 to look takes as long as to put one there.
     pub(super) fn id_of(&self, slot: u32) -> io::Result<Option<u32>> {
         syscall::lookup(self.fd.as_fd(), &slot)
@@ -60,6 +55,18 @@ where
         let _guard = lock(&self.outer);
         syscall::remove_inner(self.fd.as_fd(), slot)
     }
+}
+
+/// Opens a pod's table by the kernel's identifier of it, 0 of one that is not there.
+pub(super) fn opened<K, V>(id: u32) -> Result<PodMap<K, V>, DatapathError>
+where
+    Kernel<K>: aya::Pod,
+    Kernel<V>: aya::Pod,
+{
+    let data = if id == 0 { Err(MapError::KeyNotFound) } else { MapData::from_id(id) };
+    data.and_then(Map::from_map_data)
+        .and_then(HashMap::try_from)
+        .map_err(DatapathError::map("opening a pod's map"))
 }
 
 /// The kernel's identifier of a pod's table.

@@ -6,6 +6,7 @@
 use std::{
     io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    sync::Mutex,
 };
 
 use aya::{
@@ -17,8 +18,10 @@ use aya::{
 use weir_ebpf::pod::TABLES;
 
 use super::{
+    attach::lock,
     batch,
     error::DatapathError,
+    object::Datapath,
     syscall::{self, run},
 };
 
@@ -26,7 +29,8 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Places {
     program: OwnedFd,
-    told: OwnedFd,
+    /// Locked from a run to the end of reading what it has told.
+    told: Mutex<OwnedFd>,
 }
 
 impl Places {
@@ -45,7 +49,7 @@ impl Places {
         let opened = |told: BorrowedFd<'_>| {
             // Whoever could write there could hide what he has put in the place of a table.
             syscall::freeze(told)?;
-            Ok(Self { program: program?, told: told.try_clone_to_owned()? })
+            Ok(Self { program: program?, told: Mutex::new(told.try_clone_to_owned()?) })
         };
         opened(told.fd().as_fd()).map_err(|error: io::Error| {
             DatapathError::map("closing a table to others")(MapError::IoError(error))
@@ -57,12 +61,74 @@ impl Places {
     pub(super) fn read(&self, ids: &mut [[u32; TABLES]]) -> io::Result<()> {
         // Whoever may run programs can bring that about, and must not know the number.
         let number = getrandom::u64().map_err(io::Error::other)?;
+        let told = lock(&self.told);
         run(self.program.as_fd(), &[ids.len() as u64, number])?;
-        batch::read_array(self.told.as_fd(), ids)?;
+        batch::read_array(told.as_fd(), ids)?;
+        drop(told);
         let Some([low, high, ..]) = ids.first().copied() else { return Ok(()) };
         if u64::from(high) << 32 | u64::from(low) != number {
             return Err(io::ErrorKind::ResourceBusy.into());
         }
         Ok(())
+    }
+}
+
+impl Datapath {
+    /// The identifiers of the tables that a slot has, 0 of one that is not there.
+    pub(super) fn tables_of(&self, number: u32) -> Result<[u32; TABLES], DatapathError> {
+        let mut all = vec![[0; TABLES]; number as usize + 1];
+        let told = self.places().map(|places| places.read(&mut all));
+        if let (Some(Ok(())), Some(ids)) = (told, all.last()) {
+            return Ok(*ids);
+        }
+        let maps = &self.pod_maps;
+        let ids = || {
+            Ok([
+                maps.allow.id_of(number)?,
+                maps.flows.id_of(number)?,
+                maps.processes.id_of(number)?,
+                maps.clients.id_of(number)?,
+                maps.wire_flows.id_of(number)?,
+            ])
+        };
+        let ids: io::Result<[Option<u32>; TABLES]> = ids();
+        let ids = ids.map_err(MapError::IoError).map_err(DatapathError::map("opening a pod's map"));
+        Ok(ids?.map(Option::unwrap_or_default))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::datapath::slot::PodLimits;
+
+    #[test]
+    fn a_slot_is_opened_with_the_tables_that_it_has() {
+        let (datapath, _ring) = Datapath::load().unwrap();
+        let slots = [(); 2].map(|()| datapath.prepare_slot(PodLimits::default()).unwrap());
+        for slot in &slots {
+            let (adopted, _state) = datapath.adopt_slot(slot.number()).unwrap();
+            assert_eq!(adopted.ids, slot.ids);
+        }
+        datapath.pod_maps.clients.remove(slots[0].number()).unwrap();
+        assert!(datapath.adopt_slot(slots[0].number()).is_err());
+        datapath.adopt_slot(slots[1].number()).unwrap();
+    }
+
+    #[test]
+    fn all_who_ask_at_once_are_told() {
+        let (datapath, _ring) = Datapath::load().unwrap();
+        let slot = datapath.prepare_slot(PodLimits::default()).unwrap();
+        let places = datapath.places().unwrap();
+        let ask = || {
+            for _ in 0..500 {
+                let mut ids = vec![[0; TABLES]; slot.number() as usize + 1];
+                places.read(&mut ids).unwrap();
+                assert_eq!(ids.last(), Some(&slot.ids));
+            }
+        };
+        thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(ask))));
     }
 }

@@ -18,7 +18,7 @@ use super::{
     locked_memory,
     maps::{hash, lru_hash, without_eviction},
     object::Datapath,
-    outer::{PodMap, id, pod_map},
+    outer::{PodMap, id, opened, pod_map},
     syscall,
 };
 
@@ -110,16 +110,16 @@ impl Datapath {
     ///
     /// What the kernel said.
     pub fn adopt_slot(&self, number: u32) -> Result<(Slot, PodState), DatapathError> {
-        let maps = &self.pod_maps;
         let state = lock(&self.tables).state(number);
+        let [allow, flows, processes, clients, wire_flows] = self.tables_of(number)?;
         let slot = Slot::of(
             number,
             state.bank,
-            maps.allow.of(number)?,
-            maps.flows.of(number)?,
-            maps.processes.of(number)?,
-            maps.clients.of(number)?,
-            maps.wire_flows.of(number)?,
+            opened(allow)?,
+            opened(flows)?,
+            opened(processes)?,
+            opened(clients)?,
+            opened(wire_flows)?,
         )?;
         Ok((slot, state))
     }
