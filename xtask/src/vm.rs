@@ -1,5 +1,7 @@
 //! The end-to-end suites on the kernels that clusters run, in virtual machines.
 
+use std::num::NonZero;
+
 use anyhow::{Context, Result};
 use clap::Args;
 
@@ -50,6 +52,9 @@ pub(crate) struct Options {
     /// Run cases that have passed with the very same programs, too
     #[arg(long)]
     again: bool,
+    /// How many machines run side by side; each takes a processor [default: as many as there are]
+    #[arg(long)]
+    machines: Option<NonZero<usize>>,
     /// The suites, by their names, or all that another kernel tells anything of
     #[arg(required = true)]
     suites: Vec<String>,
@@ -79,6 +84,7 @@ pub(crate) fn matrix(binaries: &[Binary], kernel: &str, lsm: &str) -> Result<()>
         lsm: lsm.to_owned(),
         only: None,
         again: false,
+        machines: None,
         suites: Vec::new(),
     };
     shell::run(command(&options, &fit(binaries)?))
@@ -121,6 +127,10 @@ fn command(options: &Options, suites: &[&Binary]) -> std::process::Command {
     }
     if options.again {
         command.arg("--again");
+    }
+    let machines = options.machines.or_else(|| std::thread::available_parallelism().ok());
+    if let Some(machines) = machines {
+        command.args(["--machines", &machines.to_string()]);
     }
     command.args(suites.iter().map(|suite| &suite.path));
     command

@@ -1,7 +1,6 @@
 //! On this machine: cases in a virtual machine, and in another one for as long as some are left.
 
-use std::io::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -14,13 +13,20 @@ use crate::vm::{Kernel, Lsm, Options, boot, folder};
 /// Machines one after another that may end before their first case does.
 const USELESS: u32 = 3;
 
-/// Runs `cases` on `kernel`, and tells `each` what each came to as soon as it is known.
+/// What a host learns of its machines.
+pub(super) enum Told<'a> {
+    /// One runs, so long after it was started.
+    Runs(Duration),
+    /// A case has come to this.
+    Ended(&'a Case, Outcome),
+}
+
+/// Runs `cases` on `kernel`, one after another, and tells of what happens as soon as it is known.
 pub(super) fn run(
     kernel: &Kernel,
     lsm: Lsm,
     cases: &[Case],
-    out: &mut dyn Write,
-    mut each: impl FnMut(&Case, Outcome, &mut dyn Write) -> Result<()>,
+    tell: &mut dyn FnMut(Told<'_>) -> Result<()>,
 ) -> Result<()> {
     let mut left = cases;
     let mut useless = 0;
@@ -31,9 +37,8 @@ pub(super) fn run(
         let options = Options { lsm, ..Options::default() };
         let begun = Instant::now();
         let machine = boot(kernel, options, &network, folder.path(), &[])?;
-        writeln!(out, "       a machine runs after {:.1} s", begun.elapsed().as_secs_f64())?;
-        out.flush()?;
-        let done = in_one(machine, left, &mut |case, outcome| each(case, outcome, &mut *out))?;
+        tell(Told::Runs(begun.elapsed()))?;
+        let done = in_one(machine, left, tell)?;
         left = left.get(done..).unwrap_or_default();
         useless = if done == 0 { useless + 1 } else { 0 };
         if useless == USELESS {
@@ -47,7 +52,7 @@ pub(super) fn run(
 fn in_one(
     machine: Machine,
     cases: &[Case],
-    each: &mut dyn FnMut(&Case, Outcome) -> Result<()>,
+    tell: &mut dyn FnMut(Told<'_>) -> Result<()>,
 ) -> Result<usize> {
     let mut under_way = None;
     let mut done = 0;
@@ -65,7 +70,8 @@ fn in_one(
                 let about = format!("{error:#}\n{}", machine.give_up());
                 if let Some((case, begun)) = under_way {
                     let begun: Instant = begun;
-                    each(case, Outcome::lost(begun.elapsed().as_secs_f64(), about))?;
+                    let outcome = Outcome::lost(begun.elapsed().as_secs_f64(), about);
+                    tell(Told::Ended(case, outcome))?;
                     done += 1;
                 } else {
                     eprintln!("a machine ended between two cases: {about}");
@@ -81,7 +87,7 @@ fn in_one(
             }
             Report::Ended(place, outcome) => {
                 let case = cases.get(place).context("a case that nobody planned")?;
-                each(case, outcome)?;
+                tell(Told::Ended(case, outcome))?;
                 under_way = None;
                 done = place + 1;
             }
