@@ -63,8 +63,6 @@ pub(crate) struct Options {
 /// Builds weir and the suites, then runs these in virtual machines; whether all passed.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     setup::run()?;
-    let programs = ["build", "--locked", "--package", "weir", "--package", "weir-initc"];
-    shell::run(cargo(&programs))?;
     let binaries = binaries::build()?;
     let suites = if options.suites == ["all"] {
         for (name, why) in ELSEWHERE {

@@ -26,9 +26,15 @@ pub(crate) struct Binary {
     pub(crate) folder: PathBuf,
 }
 
-/// Builds every test of the workspace and lists the programs, by name.
+/// Builds every test of the workspace with the programs that they run, and lists the tests by name.
+///
+/// With the tests of a package cargo builds its programs, too. Built apart from them weir would have other features of
+/// its dependencies, so that these would be compiled twice.
 pub(crate) fn build() -> Result<Vec<Binary>> {
-    let mut command = cargo(&["test", "--locked", "--workspace", "--no-run"]);
+    // It has no dependencies, and no tests that run it.
+    shell::run(cargo(&["build", "--locked", "--package", "weir-initc"]))?;
+    let words = ["test", "--locked", "--workspace", "--no-run", "--lib", "--bins", "--tests"];
+    let mut command = cargo(&words);
     command.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
     let messages = shell::capture(command)?;
     let mut binaries: Vec<Binary> = messages

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use self::summary::Summary;
-use crate::shell::{self, cargo};
+use crate::shell;
 use crate::{check, setup, vm};
 
 /// Runs the tests whose target's name contains `only`, or all of them, and then, if `everywhere`, the end-to-end suites
@@ -30,8 +30,6 @@ pub(crate) fn run(only: Option<&str>, everywhere: bool) -> Result<bool> {
     }
 
     summary.begin("building weir and its tests");
-    let programs = ["build", "--locked", "--package", "weir", "--package", "weir-initc"];
-    shell::run(cargo(&programs))?;
     let binaries = binaries::build()?;
     let all = binaries.clone();
     let wanted = |name: &str| only.is_none_or(|part| name.contains(part));
@@ -45,15 +43,17 @@ pub(crate) fn run(only: Option<&str>, everywhere: bool) -> Result<bool> {
         .map(cases::prepare)
         .collect::<Result<_>>()?;
 
-    summary.begin("unit tests");
+    if !units.is_empty() {
+        summary.begin("unit tests");
+    }
     for binary in &units {
         cases::run_together(binary, &mut summary)?;
     }
-    if only.is_none() {
-        let documented = cargo(&["test", "--locked", "--quiet", "--doc", "--package", "weir"]);
-        summary.note("documentation tests", shell::run(documented));
+    let fuzzed: Vec<_> = fuzz::targets()?.into_iter().filter(|target| wanted(target)).collect();
+    if !fuzzed.is_empty() {
+        summary.begin("fuzz targets");
     }
-    for target in fuzz::targets()?.iter().filter(|target| wanted(target)) {
+    for target in &fuzzed {
         summary.note(&format!("fuzz {target}"), fuzz::run(target));
     }
     let mut stages = cases::STAGES.map(|lanes| vec![Vec::new(); lanes.len()]);
@@ -64,7 +64,8 @@ pub(crate) fn run(only: Option<&str>, everywhere: bool) -> Result<bool> {
         let place = stages.get_mut(stage).and_then(|stage| stage.get_mut(lane));
         place.context("a suite without a place")?.push(suite);
     }
-    for (lanes, workers) in stages.iter().zip(cases::STAGES) {
+    let stages = stages.iter().zip(cases::STAGES);
+    for (lanes, workers) in stages.filter(|(lanes, _)| lanes.iter().any(|lane| !lane.is_empty())) {
         summary.begin("end-to-end suites");
         cases::run_lanes(lanes, workers, &skips, everywhere, &mut summary)?;
     }
