@@ -317,27 +317,55 @@ static void inner(const char *name, uint32_t slot, void (*each)(int fd)) {
         return;
     }
     long fd = bpf(BPF_MAP_GET_FD_BY_ID, &attr);
-    if (fd < 0) error = errno;
-    else each(fd);
+    if (fd < 0) {
+        error = errno;
+        return;
+    }
+    each(fd);
+    close(fd);
 }
 
-/* Exchanges our table of allow entries for one of our own making. */
-static void exchange_table(uint32_t slot) {
+static struct bpf_map_info table;
+
+static void describe(int fd) {
+    if (info_of(fd, &table, sizeof table) < 0) error = errno;
+}
+
+/* Exchanges our table of a kind for a new one like it, in which there is what `fill` puts there. */
+static void exchange_table(const char *name, uint32_t slot, void (*fill)(int map)) {
     union bpf_attr attr;
+    inner(name, slot, describe);
     memset(&attr, 0, sizeof attr);
-    attr.map_type = BPF_MAP_TYPE_HASH;
-    attr.key_size = sizeof(struct endpoint);
-    attr.value_size = 8;
-    attr.max_entries = 16;
-    attr.map_flags = BPF_F_NO_PREALLOC;
+    attr.map_type = table.type;
+    attr.key_size = table.key_size;
+    attr.value_size = table.value_size;
+    attr.max_entries = table.max_entries;
+    attr.map_flags = table.map_flags;
     int own = bpf(BPF_MAP_CREATE, &attr);
     if (own < 0) {
         error = errno;
         return;
     }
-    allow_in(own);
-    changed = 0;
-    note(update(map("ALLOW"), &slot, &own));
+    const int before = changed;
+    if (fill) fill(own);
+    changed = before;
+    note(update(map(name), &slot, &own));
+    close(own);
+}
+
+static void exchange_tables(uint32_t slot) {
+    exchange_table("ALLOW", slot, allow_in);
+    exchange_table("FLOWS", slot, NULL);
+    exchange_table("PROCESSES", slot, NULL);
+    exchange_table("CLIENTS", slot, NULL);
+    exchange_table("WIRE_FLOWS", slot, NULL);
+}
+
+/* The device that leads out of our slot is of the one that nobody has, and one that is not there is of ours. */
+static void devices(uint32_t slot) {
+    uint32_t own = own_device(slot);
+    word_of("WIRES", own, 255);
+    word_of("WIRES", INT32_MAX, slot);
 }
 
 /* A table that nobody but the programs may write. */
@@ -370,11 +398,11 @@ static void act(const char *name) {
     else if (!strcmp(name, "wire-replace")) replaces = 1, device = own_device(slot), links(attack_wire);
     else if (!strcmp(name, "state")) state(slot);
     else if (!strcmp(name, "storage")) storage();
-    else if (!strcmp(name, "device")) word_of("WIRES", own_device(slot), 255);
+    else if (!strcmp(name, "device")) devices(slot);
     else if (!strcmp(name, "cgroup")) word_of("CGROUPS", slot, 1);
     else if (!strcmp(name, "networks")) networks(slot);
     else if (!strcmp(name, "allow")) inner("ALLOW", slot, allow_in);
-    else if (!strcmp(name, "table")) exchange_table(slot);
+    else if (!strcmp(name, "table")) exchange_tables(slot);
     else if (!strcmp(name, "tag")) tag();
     else if (!strcmp(name, "flows")) inner("WIRE_FLOWS", slot, write_zeros);
     else if (!strcmp(name, "placed")) placed(slot);

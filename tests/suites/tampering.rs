@@ -51,12 +51,12 @@ const ATTACKS: [Attack; 9] = [
     attack("detach", "hook", HOOKS),
     attack("storage", "slot", 1),
     attack("wire-detach", "wire", 1),
-    attack("device", "device", 1),
+    attack("device", "device", 2),
     attack("state", "state", 1),
     attack("cgroup", "cgroup", 1),
     attack("networks", "network", 2),
     attack("allow", "allow", 1),
-    attack("table", "table", 1),
+    attack("table", "table", 5),
 ];
 
 /// What opens the pod as long as nobody puts it right; in the order that it is done in.
