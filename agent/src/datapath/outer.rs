@@ -64,9 +64,7 @@ where
     Kernel<V>: aya::Pod,
 {
     let data = if id == 0 { Err(MapError::KeyNotFound) } else { MapData::from_id(id) };
-    data.and_then(Map::from_map_data)
-        .and_then(HashMap::try_from)
-        .map_err(DatapathError::map("opening a pod's map"))
+    pod_map(data.and_then(Map::from_map_data).map_err(DatapathError::map("opening a pod's map"))?)
 }
 
 /// The kernel's identifier of a pod's table.
