@@ -35,6 +35,9 @@ pub(crate) fn bench(kernels: &[String], only: Option<&str>) -> Result<bool> {
         "resolver_bench",
     ];
     shell::run(cargo(&build))?;
+    // Of these the nodes of the benchmark run one in the place of runc.
+    let programs = ["build", "--locked", "--release", "--package", "weir-tests", "--bins"];
+    shell::run(cargo(&programs))?;
     let run = [
         "run",
         "--quiet",
