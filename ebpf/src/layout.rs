@@ -11,7 +11,10 @@ use crate::{
     flow::{Client, Event, Flow, FlowKey, WireFlow, WireKey},
     lineage::{Lineage, Member, ProcessLimits},
     offsets::GuardOffsets,
-    pod::{AllowEntry, EVENT_RING_BYTES, Network, NetworkKey, NetworkPort, PodCounters, PodState},
+    pod::{
+        AllowEntry, EVENT_RING_BYTES, Network, NetworkKey, NetworkPort, Placed, PodCounters,
+        PodState,
+    },
     process::{Ancestor, KernelOffsets, Process, ProcessKey},
     socket::SocketTag,
 };
@@ -68,6 +71,7 @@ layout! {
     NetworkKey: 20 bytes, aligned to 4 { slot_bank: 0, address: 4 }
     NetworkPort: 8 bytes, aligned to 4 { port: 0, protocol: 2, padding: 3, rule: 4 }
     Network: 136 bytes, aligned to 4 { flags: 0, count: 4, ports: 8 }
+    Placed: 2576 bytes, aligned to 4 { first: 0, padding: 4, rows: 16 }
     PodCounters: 328 bytes, aligned to 8 {
         refused: 0, audited: 128, lost_events: 256, lost_flows: 264, no_storage: 272, lost_processes: 280,
         window_ns: 288, window_events: 296, events: 304, flows: 312, processes: 320,

@@ -14,6 +14,23 @@ pub const SLOTS: usize = 256;
 /// How many tables of its own a pod has: allow entries, flows, processes, clients, flows on the wire.
 pub const TABLES: usize = 5;
 
+/// How many slots the kernel can tell the tables of at once: a packet of Linux 5.10 is at most a page, less what goes
+/// around it (`bpf_prog_test_run_skb`).
+pub const SLOTS_AT_ONCE: usize = 128;
+
+/// The packet with which the agent asks which tables the slots have, and is answered: each who asks has his own. It may
+/// end behind any row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Placed {
+    /// The slot of the first row.
+    pub first: u32,
+    /// All zero: up to the end of an Ethernet header, and the next word.
+    pub padding: [u32; 3],
+    /// The identifiers of each slot's tables, in the order of [`TABLES`], 0 for one that it has not.
+    pub rows: [[u32; TABLES]; SLOTS_AT_ONCE],
+}
+
 /// Whoever connects here asks whether enforcement is in place (192.0.2.1: RFC 5737, TEST-NET-1).
 pub const SENTINEL: Address = Address::from_v4_be(0xc000_0201_u32.to_be());
 

@@ -82,7 +82,7 @@ impl Datapath {
         let placed = &mut scratch.placed;
         placed.clear();
         placed.resize(slots, [0; TABLES]);
-        let told = self.places().map(|places| places.read(placed));
+        let told = self.places().map(|places| places.read(0, placed));
         if !matches!(told, Some(Ok(()))) {
             placed.clear();
         }

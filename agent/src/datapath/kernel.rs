@@ -7,7 +7,7 @@ use weir_ebpf::{
     flow::{Client, Event, Flow, FlowKey, WireFlow, WireKey},
     lineage::{Lineage, Member, ProcessLimits},
     offsets::GuardOffsets,
-    pod::{AllowEntry, Network, NetworkKey, PodCounters, PodState},
+    pod::{AllowEntry, Network, NetworkKey, Placed, PodCounters, PodState},
     process::{KernelOffsets, Process, ProcessKey},
     socket::SocketTag,
 };
@@ -53,6 +53,7 @@ shared!(
     Network,
     NetworkKey,
     PathPatterns,
+    Placed,
     PodCounters,
     PodState,
     Process,

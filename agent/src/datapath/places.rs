@@ -5,69 +5,47 @@
 
 use std::{
     io,
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    sync::Mutex,
+    mem::offset_of,
+    os::fd::{AsFd as _, OwnedFd},
 };
 
-use aya::{
-    Ebpf,
-    maps::{Map, MapError},
-    programs::RawTracePoint,
-};
+use aya::{Ebpf, maps::MapError, programs::SchedClassifier};
 
-use weir_ebpf::pod::TABLES;
+use weir_ebpf::pod::{Placed, SLOTS_AT_ONCE, TABLES};
 
-use super::{
-    attach::lock,
-    batch,
-    error::DatapathError,
-    object::Datapath,
-    syscall::{self, run},
-};
+use super::{error::DatapathError, kernel::Kernel, object::Datapath, syscall};
 
-/// The program, and what it has told.
+/// The program.
 #[derive(Debug)]
-pub(super) struct Places {
-    program: OwnedFd,
-    /// Locked from a run to the end of reading what it has told.
-    told: Mutex<OwnedFd>,
-}
+pub(super) struct Places(OwnedFd);
 
 impl Places {
-    /// Loads the program.
+    /// Loads it.
     pub(super) fn load(programs: &mut Ebpf) -> Result<Self, DatapathError> {
         const PROGRAM: &str = "weir_places";
         let refused =
             |source| DatapathError::Program { program: PROGRAM, source: Box::new(source) };
         let program = programs.program_mut(PROGRAM).ok_or(DatapathError::Missing(PROGRAM))?;
-        let program: &mut RawTracePoint = program.try_into().map_err(refused)?;
+        let program: &mut SchedClassifier = program.try_into().map_err(refused)?;
         program.load().map_err(refused)?;
         let program = program.fd().map_err(refused)?.as_fd().try_clone_to_owned();
-        let Some(Map::Array(told)) = programs.map("PLACED") else {
-            return Err(DatapathError::Missing("PLACED"));
-        };
-        let opened = |told: BorrowedFd<'_>| {
-            // Whoever could write there could hide what he has put in the place of a table.
-            syscall::freeze(told)?;
-            Ok(Self { program: program?, told: Mutex::new(told.try_clone_to_owned()?) })
-        };
-        opened(told.fd().as_fd()).map_err(|error: io::Error| {
-            DatapathError::map("closing a table to others")(MapError::IoError(error))
-        })
+        let program = program.map_err(MapError::IoError);
+        program.map(Self).map_err(DatapathError::map("keeping the program that tells of tables"))
     }
 
-    /// The identifiers of the tables of the first `ids.len()` slots, 0 for one that is not there; nothing of slot 0, which
-    /// is no pod's. An error where the kernel has left the run out, too: what is there is of an earlier one.
-    pub(super) fn read(&self, ids: &mut [[u32; TABLES]]) -> io::Result<()> {
-        // Whoever may run programs can bring that about, and must not know the number.
-        let number = getrandom::u64().map_err(io::Error::other)?;
-        let told = lock(&self.told);
-        run(self.program.as_fd(), &[ids.len() as u64, number])?;
-        batch::read_array(told.as_fd(), ids)?;
-        drop(told);
-        let Some([low, high, ..]) = ids.first().copied() else { return Ok(()) };
-        if u64::from(high) << 32 | u64::from(low) != number {
-            return Err(io::ErrorKind::ResourceBusy.into());
+    /// The identifiers of the tables of as many slots as `rows` has, from the slot `first` on; 0 for one that is not there.
+    pub(super) fn read(&self, first: u32, rows: &mut [[u32; TABLES]]) -> io::Result<()> {
+        for (first, rows) in (first..).step_by(SLOTS_AT_ONCE).zip(rows.chunks_mut(SLOTS_AT_ONCE)) {
+            let empty = [[0; TABLES]; SLOTS_AT_ONCE];
+            let mut packet = Kernel(Placed { first, padding: [0; 3], rows: empty });
+            let bytes = offset_of!(Placed, rows) + size_of_val(rows);
+            let told = syscall::run_over(self.0.as_fd(), &mut packet, bytes)?;
+            if usize::try_from(told) != Ok(rows.len()) {
+                return Err(io::Error::other(format!("told of {told} slots, not {}", rows.len())));
+            }
+            for (row, told) in rows.iter_mut().zip(packet.0.rows) {
+                *row = told;
+            }
         }
         Ok(())
     }
@@ -76,10 +54,10 @@ impl Places {
 impl Datapath {
     /// The identifiers of the tables that a slot has, 0 of one that is not there.
     pub(super) fn tables_of(&self, number: u32) -> Result<[u32; TABLES], DatapathError> {
-        let mut all = vec![[0; TABLES]; number as usize + 1];
-        let told = self.places().map(|places| places.read(&mut all));
-        if let (Some(Ok(())), Some(ids)) = (told, all.last()) {
-            return Ok(*ids);
+        let mut row = [[0; TABLES]];
+        let told = self.places().map(|places| places.read(number, &mut row));
+        if let (Some(Ok(())), [ids]) = (told, row) {
+            return Ok(ids);
         }
         let maps = &self.pod_maps;
         let ids = || {
@@ -101,6 +79,8 @@ impl Datapath {
 mod tests {
     use std::thread;
 
+    use weir_ebpf::pod::SLOTS;
+
     use super::*;
     use crate::datapath::slot::PodLimits;
 
@@ -118,15 +98,28 @@ mod tests {
     }
 
     #[test]
+    fn all_slots_are_told_of_those_behind_the_first_packet_too() {
+        let (datapath, _ring) = Datapath::load().unwrap();
+        let limits = PodLimits { entries: 16, flows: 16, ..PodLimits::default() };
+        let slots: Vec<_> = (1..SLOTS).map(|_| datapath.prepare_slot(limits).unwrap()).collect();
+        let mut rows = [[0; TABLES]; SLOTS + 1];
+        datapath.places().unwrap().read(0, &mut rows).unwrap();
+        for slot in &slots {
+            assert_eq!(rows[slot.number() as usize], slot.ids);
+        }
+        assert_eq!((rows[0], rows[SLOTS]), ([0; TABLES], [0; TABLES]), "no pod's");
+    }
+
+    #[test]
     fn all_who_ask_at_once_are_told() {
         let (datapath, _ring) = Datapath::load().unwrap();
         let slot = datapath.prepare_slot(PodLimits::default()).unwrap();
         let places = datapath.places().unwrap();
         let ask = || {
             for _ in 0..500 {
-                let mut ids = vec![[0; TABLES]; slot.number() as usize + 1];
-                places.read(&mut ids).unwrap();
-                assert_eq!(ids.last(), Some(&slot.ids));
+                let mut row = [[0; TABLES]];
+                places.read(slot.number(), &mut row).unwrap();
+                assert_eq!(row, [slot.ids]);
             }
         };
         thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(ask))));

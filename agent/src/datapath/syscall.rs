@@ -49,16 +49,27 @@ pub(super) struct RunRequest {
     pub(super) context_out: u64,
 }
 
-/// Runs a program of a raw tracepoint once, with these arguments (Linux 5.10).
-pub(super) fn run(program: BorrowedFd<'_>, arguments: &[u64]) -> io::Result<()> {
+/// Runs a program that sees packets once, over the first `bytes` of `P`, which then are as the program has left them.
+/// What it returned.
+pub(super) fn run_over<P: aya::Pod>(
+    program: BorrowedFd<'_>,
+    packet: &mut P,
+    bytes: usize,
+) -> io::Result<u32> {
+    let bytes = u32::try_from(bytes.min(size_of::<P>())).map_err(io::Error::other)?;
+    let packet = std::ptr::from_mut(packet) as u64;
     let mut request = RunRequest {
         program: number(program)?,
-        context_bytes: u32::try_from(size_of_val(arguments)).map_err(io::Error::other)?,
-        context: arguments.as_ptr() as u64,
+        data_bytes: bytes,
+        data_out_bytes: bytes,
+        data: packet,
+        data_out: packet,
         ..RunRequest::default()
     };
-    // SAFETY: the request's type is the command's, and its pointer outlives the call.
-    unsafe { bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut request) }.map(|_| ())
+    // SAFETY: the request's type is the command's, and the packet outlives the call; the kernel copies no more than
+    // `bytes` of it, before the run and back after it.
+    unsafe { bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut request) }?;
+    Ok(request.result)
 }
 
 /// `BPF_LINK_CREATE`.

@@ -1,58 +1,46 @@
-//! Attached nowhere, and run by the agent: tells which tables of their own the slots have.
+//! Attached nowhere, and run by the agent over a packet of its own: tells which tables of their own the slots have.
 //!
 //! The system call that tells it waits for an RCU grace period for each, up to Linux 6.7 (`bpf_map_copy_value`): with the
 //! pods of a whole node that takes longer than anybody may go on with a table of his own.
+//!
+//! Not a program for tracing: before Linux 6.1 the kernel warns of one that can reach tables without preallocation
+//! (`check_map_prog_compatibility`), and it leaves runs of one out.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::offset_of};
 
 use aya_ebpf::{
-    Global,
-    btf_maps::Array,
-    helpers::generated::bpf_map_lookup_elem,
-    macros::{btf_map, raw_tracepoint},
-    programs::RawTracePointContext,
+    Global, helpers::generated::bpf_map_lookup_elem, macros::classifier, programs::TcContext,
 };
-use weir_ebpf::pod::{SLOTS, TABLES};
+use weir_ebpf::pod::{Placed, SLOTS_AT_ONCE, TABLES};
 
 use crate::{
     attribution::read,
     maps::{ALLOW, CLIENTS, FLOWS, PROCESSES, WIRE_FLOWS},
 };
 
-/// The identifiers of each slot's tables, in the order of [`TABLES`], 0 for one that it has not. At slot 0, which is no
-/// pod's, the number of the run, its lower word first. Written by this program alone, as of its last run.
-#[btf_map]
-static PLACED: Array<[u32; TABLES], SLOTS> = Array::new();
-
 /// `bpf_map::id`, set by the agent before loading.
 #[unsafe(no_mangle)]
 static MAP_ID: Global<u32> = Global::new(0);
 
-/// Notes the tables of the first slots, of how many the first argument says, and then the second, the number of the run:
-/// the kernel may leave a run out, because another one is under way on that CPU, and does not tell.
-#[raw_tracepoint(tracepoint = "sys_enter")]
-pub(crate) fn weir_places(ctx: RawTracePointContext) -> i32 {
-    let (count, run): (u64, u64) = (ctx.arg(0), ctx.arg(1));
-    for slot in 1..SLOTS as u32 {
-        if u64::from(slot) >= count {
-            break;
-        }
-        let Some(placed) = PLACED.get_ptr_mut(slot) else { break };
-        let ids = [
+/// Fills in the rows of a [`Placed`], as many as there are, and returns how many.
+#[classifier]
+pub(crate) fn weir_places(ctx: TcContext) -> i32 {
+    let Ok(first) = ctx.load::<u32>(offset_of!(Placed, first)) else { return 0 };
+    for row in 0..SLOTS_AT_ONCE as u32 {
+        let slot = first.wrapping_add(row);
+        let ids: [u32; TABLES] = [
             id((&raw const ALLOW).cast(), slot),
             id((&raw const FLOWS).cast(), slot),
             id((&raw const PROCESSES).cast(), slot),
             id((&raw const CLIENTS).cast(), slot),
             id((&raw const WIRE_FLOWS).cast(), slot),
         ];
-        // SAFETY: a live map value, which nobody else writes.
-        unsafe { *placed = ids };
+        let offset = offset_of!(Placed, rows) + row as usize * size_of_val(&ids);
+        if ctx.store(offset, &ids, 0).is_err() {
+            return row as i32;
+        }
     }
-    if let Some(placed) = PLACED.get_ptr_mut(0) {
-        // SAFETY: as above.
-        unsafe { *placed = [run as u32, (run >> 32) as u32, 0, 0, 0] };
-    }
-    0
+    SLOTS_AT_ONCE as i32
 }
 
 /// The identifier of the table that a slot has in an array of maps; 0 where it has none.

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::case::{Case, Outcome, Report};
-use super::health::Health;
 use crate::exec;
 use crate::skip::SKIPS_FILE;
 use crate::vm::EMULATION;
+use crate::vm::health::Health;
 
 /// Most time for one case, where nothing is emulated.
 const LIMIT: Duration = Duration::from_secs(150);

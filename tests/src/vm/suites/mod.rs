@@ -7,7 +7,6 @@
 
 mod case;
 mod guest;
-mod health;
 mod host;
 mod kept;
 

@@ -2,38 +2,70 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::vm::patient;
+use super::patient;
+use crate::exec::{self, DEFAULT_LIMIT};
 
 /// How long what a case has killed may take to be gone.
 const LIMIT: Duration = Duration::from_secs(5);
 /// Flags of `/proc/sys/kernel/tainted` and what they mean (tainted-kernels.rst).
 const TAINTS: [(u32, &str); 3] =
-    [(7, "the kernel died"), (9, "the kernel warned"), (14, "a processor hung")];
+    [(7, "the kernel died"), (WARNED, "the kernel warned"), (14, "a processor hung")];
+/// The flag that a kernel sets which warns of itself.
+const WARNED: u32 = 9;
 /// The part of the memory that must be free, in percent.
 const ROOM: u64 = 25;
+
+/// What a kernel has complained of so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Taints(u64);
+
+impl Taints {
+    /// As it is now.
+    pub(super) fn now() -> Result<Self> {
+        let text = fs::read_to_string("/proc/sys/kernel/tainted")?;
+        text.trim().parse().map(Self).context("reading the kernel's flags")
+    }
+
+    /// The worst of what it had not complained of `before`.
+    fn since(self, before: Self) -> Option<&'static str> {
+        let new = self.0 & !before.0;
+        TAINTS.iter().find(|(bit, _)| new & (1 << bit) != 0).map(|(_, about)| *about)
+    }
+
+    /// An error with the kernel's words if it has warned of itself since it was as `self`.
+    pub(super) fn none_since(self) -> Result<()> {
+        if Self::now()?.0 & !self.0 & (1 << WARNED) == 0 {
+            return Ok(());
+        }
+        let log = exec::run(Command::new("dmesg"), DEFAULT_LIMIT)?.stdout;
+        let trace =
+            log.split_once("cut here ]------------").map_or(log.as_str(), |(_, trace)| trace);
+        bail!("the kernel warned: {trace}")
+    }
+}
 
 /// What a machine was like.
 #[derive(Debug)]
 pub(super) struct Health {
-    taints: u64,
+    taints: Taints,
     processes: BTreeSet<i32>,
 }
 
 impl Health {
     /// As it is now.
     pub(super) fn now() -> Result<Self> {
-        Ok(Self { taints: taints()?, processes: processes()?.into_keys().collect() })
+        Ok(Self { taints: Taints::now()?, processes: processes()?.into_keys().collect() })
     }
 
     /// Why it is not fit for another case, if it is not.
     pub(super) fn lost(&self) -> Result<Option<String>> {
-        let new = taints()? & !self.taints;
-        if let Some((_, about)) = TAINTS.iter().find(|(bit, _)| new & (1 << bit) != 0) {
-            return Ok(Some((*about).to_owned()));
+        if let Some(about) = Taints::now()?.since(self.taints) {
+            return Ok(Some(about.to_owned()));
         }
         let deadline = Instant::now() + patient(LIMIT);
         // Nobody hears of the end of what is not its child.
@@ -51,11 +83,6 @@ impl Health {
         let is_full = free * 100 < total * ROOM;
         Ok(is_full.then(|| format!("{} MiB of memory were left", free >> 10)))
     }
-}
-
-fn taints() -> Result<u64> {
-    let text = fs::read_to_string("/proc/sys/kernel/tainted")?;
-    text.trim().parse().context("reading the kernel's flags")
 }
 
 /// Every process that has a program and has not ended, with its name.
@@ -92,10 +119,7 @@ fn memory() -> Result<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
-    use crate::exec;
 
     #[test]
     fn a_process_that_stays_is_told() {
@@ -111,9 +135,15 @@ mod tests {
 
     #[test]
     fn a_flag_that_was_there_before_is_nothing_new() {
-        let all = u64::MAX;
-        let health = Health { taints: all, processes: processes().unwrap().into_keys().collect() };
-        assert_eq!(taints().unwrap() & !health.taints, 0);
+        let (none, warned) = (Taints(0), Taints(1 << WARNED));
+        assert_eq!(warned.since(none), Some("the kernel warned"));
+        assert_eq!(warned.since(warned), None);
+        assert_eq!(Taints(u64::MAX).since(warned), Some("the kernel died"));
+        Taints(u64::MAX).none_since().unwrap();
+    }
+
+    #[test]
+    fn memory_is_told() {
         let (free, total) = memory().unwrap();
         assert!(0 < free && free < total);
     }
