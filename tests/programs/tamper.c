@@ -278,13 +278,16 @@ static void word_of(const char *name, uint32_t key, uint64_t value) {
     note(update(map(name), &key, &value));
 }
 
+struct network_key { uint32_t bits, slot_bank, address[4]; };
+struct network {
+    uint32_t flags, count;
+    struct { uint16_t port; uint8_t protocol, padding; uint32_t rule; } ports[16];
+};
+
 /* The whole of IPv4, at our port, in both of our banks. */
 static void networks(uint32_t slot) {
-    struct { uint32_t bits, slot_bank, address[4]; } key = {.bits = 32 + 96};
-    struct {
-        uint32_t flags, count;
-        struct { uint16_t port; uint8_t protocol, padding; uint32_t rule; } ports[16];
-    } value;
+    struct network_key key = {.bits = 32 + 96};
+    struct network value;
     memset(&value, 0, sizeof value);
     key.address[2] = htonl(0xffff);
     value.count = 1;
@@ -297,6 +300,24 @@ static void networks(uint32_t slot) {
     }
 }
 
+/* The networks that we may use are at our port, too, or are none any more. */
+static void own_networks(uint32_t slot, int are_gone) {
+    struct network_key keys[MOST];
+    struct network value;
+    int trie = map("NETWORKS"), count = 0;
+    while (count < MOST && element(BPF_MAP_GET_NEXT_KEY, trie, count ? &keys[count - 1] : NULL, &keys[count]) == 0)
+        count++;
+    for (int at = 0; at < count; at++) {
+        if (keys[at].slot_bank / 2 != slot) continue;
+        if (are_gone) {
+            note(element(BPF_MAP_DELETE_ELEM, trie, &keys[at], NULL));
+        } else if (lookup(trie, &keys[at], &value) == 0) {
+            value.ports[0].port = ntohs(target.sin_port);
+            note(update(trie, &keys[at], &value));
+        }
+    }
+}
+
 struct endpoint { uint32_t address[4]; uint16_t port; uint8_t protocol, padding; };
 
 /* Puts what we want into a table of allow entries. */
@@ -306,6 +327,18 @@ static void allow_in(int map) {
     key.address[2] = htonl(0xffff);
     key.address[3] = target.sin_addr.s_addr;
     note(update(map, &key, value));
+}
+
+/* What we may use is ours for ever. */
+static void lengthen_in(int map) {
+    struct endpoint key, next;
+    uint32_t value[2];
+    for (int seen = 0; seen < MOST && element(BPF_MAP_GET_NEXT_KEY, map, seen ? &key : NULL, &next) == 0; seen++) {
+        key = next;
+        if (lookup(map, &key, value) < 0) continue;
+        value[0] = UINT32_MAX;
+        note(update(map, &key, value));
+    }
 }
 
 /* Calls `each` with our table of a kind. */
@@ -328,13 +361,17 @@ static void inner(const char *name, uint32_t slot, void (*each)(int fd)) {
 static struct bpf_map_info table;
 
 static void describe(int fd) {
-    if (info_of(fd, &table, sizeof table) < 0) error = errno;
+    if (info_of(fd, &table, sizeof table) == 0) return;
+    error = errno;
+    table.type = BPF_MAP_TYPE_UNSPEC;
 }
 
 /* Exchanges our table of a kind for a new one like it, in which there is what `fill` puts there. */
 static void exchange_table(const char *name, uint32_t slot, void (*fill)(int map)) {
     union bpf_attr attr;
+    table.type = BPF_MAP_TYPE_UNSPEC;
     inner(name, slot, describe);
+    if (table.type == BPF_MAP_TYPE_UNSPEC) return;
     memset(&attr, 0, sizeof attr);
     attr.map_type = table.type;
     attr.key_size = table.key_size;
@@ -381,12 +418,6 @@ static void tag(void) {
     note(update(map("TAGS"), &socket_of_ours, value));
 }
 
-/* What a program tells the agent of the tables in their places; it is there once the agent has asked. */
-static void placed(uint32_t slot) {
-    char value[VALUE_BYTES] = {0};
-    note(update(map("PLACED"), &slot, value));
-}
-
 static void act(const char *name) {
     links(keep_maps_of_link);
     all(BPF_PROG_GET_NEXT_ID, BPF_PROG_GET_FD_BY_ID, keep_maps_of_relative);
@@ -401,11 +432,13 @@ static void act(const char *name) {
     else if (!strcmp(name, "device")) devices(slot);
     else if (!strcmp(name, "cgroup")) word_of("CGROUPS", slot, 1);
     else if (!strcmp(name, "networks")) networks(slot);
+    else if (!strcmp(name, "networks-wider")) own_networks(slot, 0);
+    else if (!strcmp(name, "networks-gone")) own_networks(slot, 1);
     else if (!strcmp(name, "allow")) inner("ALLOW", slot, allow_in);
+    else if (!strcmp(name, "allow-longer")) inner("ALLOW", slot, lengthen_in);
     else if (!strcmp(name, "table")) exchange_tables(slot);
     else if (!strcmp(name, "tag")) tag();
     else if (!strcmp(name, "flows")) inner("WIRE_FLOWS", slot, write_zeros);
-    else if (!strcmp(name, "placed")) placed(slot);
     else error = EINVAL;
 }
 
