@@ -2,35 +2,89 @@
 //!
 //! `guard_bench ROUNDS` prints one JSON line per round: nanoseconds of a program that does nothing (`nothing`), of what
 //! every hook does for processes of nobody's (`stranger`), and of a connect in a pod (`connect`), each without the first;
-//! and of the tracepoint of `execve` in a pod (`exec`), with what every program costs.
+//! of the tracepoint of `execve` in a pod (`exec`), with what every program costs; and of those that see a process of a pod
+//! be born and end, in the way of kernels before Linux 7.0 (`forked`) and from then on (`woken`, from Linux 6.1 on).
 //! The kernel must account for programs' time (`kernel.bpf_stats_enabled`).
 
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
 use anyhow::{Context as _, ensure};
+use aya::util::KernelVersion;
 use weir::datapath::Datapath;
-use weir::datapath::measure::Spent;
-use weir::datapath::slot::{PodLimits, address};
+use weir::datapath::attach::Attachment;
+use weir::datapath::measure::{Births, Spent};
+use weir::datapath::slot::{PodLimits, Slot, address};
 use weir::system::cgroup;
 use weir_ebpf::pod::{PodState, flags};
 
 const CALLS: u32 = 200_000;
 const CONNECTS: u32 = 2000;
 const EXECS: u32 = 1000;
+const LIVES: u32 = 300;
 
 /// A cgroup, for as long as this lives.
 struct Cgroup(PathBuf);
 
 impl Cgroup {
-    fn new() -> anyhow::Result<Self> {
-        let path = cgroup::own()?.join(format!("weir-bench-{}", std::process::id()));
+    fn new(name: &str) -> anyhow::Result<Self> {
+        let path = cgroup::own()?.join(format!("weir-bench-{}-{name}", std::process::id()));
         fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
         Ok(Self(path))
+    }
+}
+
+/// A cgroup that a datapath holds for a pod's.
+struct Held<'d> {
+    cgroup: Cgroup,
+    _slot: Slot,
+    _attachment: Attachment,
+    datapath: &'d Datapath,
+}
+
+impl<'d> Held<'d> {
+    fn new(datapath: &'d Datapath, name: &str) -> anyhow::Result<Self> {
+        let cgroup = Cgroup::new(name)?;
+        let slot = datapath.prepare_slot(PodLimits::default())?;
+        let listener = address(Ipv4Addr::LOCALHOST.into());
+        let state = PodState {
+            generation: 1,
+            flags: flags::READY,
+            bank: 0,
+            listener_port: 53,
+            padding: 0,
+            listener_v4: listener,
+            listener_v6: listener,
+            refusing_rule: 0,
+            families: weir_ebpf::pod::LOCAL_FAMILIES,
+        };
+        datapath.set_state(&slot, &state)?;
+        let attachment = datapath.attach(&cgroup.0, slot.number(), None)?;
+        Ok(Self { cgroup, _slot: slot, _attachment: attachment, datapath })
+    }
+
+    /// Runs this program in it.
+    fn run(&self, words: [&str; 2]) -> anyhow::Result<()> {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo 0 > \"$1/cgroup.procs\" && shift && exec \"$@\"", "sh"]);
+        command.arg(&self.cgroup.0).arg(std::env::current_exe()?).args(words);
+        let ended = command.status().context("starting a process of the pod")?;
+        ensure!(ended.success(), "the process of the pod: {ended}");
+        Ok(())
+    }
+
+    /// Nanoseconds that a life of a process takes, seen in one of both ways.
+    fn life(&self, births: Births) -> anyhow::Result<f64> {
+        let meter = self.datapath.measure_lives(births)?;
+        let before = meter.read()?;
+        self.run(["execute", &LIVES.to_string()])?;
+        let spent = meter.read()?.saturating_sub(before);
+        ensure!(!spent.is_zero(), "nothing was spent on {LIVES} lives");
+        Ok(spent.as_secs_f64() * 1e9 / f64::from(LIVES))
     }
 }
 
@@ -48,21 +102,11 @@ fn connect(port: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As a process of the pod: starts a program, again and again.
-fn execute() -> anyhow::Result<()> {
-    for _ in 0..EXECS {
+/// As a process of the pod: starts a program `count` times.
+fn execute(count: u32) -> anyhow::Result<()> {
+    for _ in 0..count {
         ensure!(Command::new("/bin/true").arg("an argument").status()?.success(), "true is not");
     }
-    Ok(())
-}
-
-/// Runs this program in `cgroup`.
-fn in_pod(cgroup: &Path, words: [&str; 2]) -> anyhow::Result<()> {
-    let mut command = Command::new("sh");
-    command.args(["-c", "echo 0 > \"$1/cgroup.procs\" && shift && exec \"$@\"", "sh"]);
-    command.arg(cgroup).arg(std::env::current_exe()?).args(words);
-    let ended = command.status().context("starting a process of the pod")?;
-    ensure!(ended.success(), "the process of the pod: {ended}");
     Ok(())
 }
 
@@ -76,7 +120,7 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let rounds: u32 = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["connect", port] => return connect(port.parse()?),
-        ["execute", _] => return execute(),
+        ["execute", count] => return execute(count.parse()?),
         [rounds] => rounds.parse()?,
         _ => anyhow::bail!("ROUNDS is missing"),
     };
@@ -84,25 +128,14 @@ fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let port = listener.local_addr()?.port();
     thread::spawn(move || listener.incoming().for_each(drop));
-    let cgroup = Cgroup::new()?;
     let (datapath, _ring) = Datapath::load()?;
     let followed = datapath.guard(None);
     followed.processes.as_ref().map_err(|error| anyhow::anyhow!("following processes: {error}"))?;
-    let slot = datapath.prepare_slot(PodLimits::default())?;
-    let listener = address(Ipv4Addr::LOCALHOST.into());
-    let state = PodState {
-        generation: 1,
-        flags: flags::READY,
-        bank: 0,
-        listener_port: 53,
-        padding: 0,
-        listener_v4: listener,
-        listener_v6: listener,
-        refusing_rule: 0,
-        families: weir_ebpf::pod::LOCAL_FAMILIES,
-    };
-    datapath.set_state(&slot, &state)?;
-    let _attachment = datapath.attach(&cgroup.0, slot.number(), None)?;
+    let pod = Held::new(&datapath, "acts")?;
+    // Another's, because both ways would see each life twice.
+    let (other, _other_ring) = Datapath::load()?;
+    let lives = Held::new(&other, "lives")?;
+    let has_woken = KernelVersion::current()? >= KernelVersion::new(6, 1, 0);
     let meter = datapath.measure_guard()?;
 
     let mut out = std::io::stdout().lock();
@@ -119,7 +152,7 @@ fn main() -> anyhow::Result<()> {
             per_run(before.stranger, after.stranger, after.stranger.runs - before.stranger.runs);
 
         let before = meter.read()?;
-        in_pod(&cgroup.0, ["connect", &port.to_string()])?;
+        pod.run(["connect", &port.to_string()])?;
         let after = meter.read()?;
         let runs = after.connect.runs - before.connect.runs;
         ensure!(runs >= u64::from(CONNECTS), "{runs} changes of state by {CONNECTS} connects");
@@ -128,16 +161,20 @@ fn main() -> anyhow::Result<()> {
         let connect = per_run(before.connect, after.connect, u64::from(CONNECTS));
 
         let before = meter.read()?;
-        in_pod(&cgroup.0, ["execute", ""])?;
+        pod.run(["execute", &EXECS.to_string()])?;
         let after = meter.read()?;
         let runs = after.exec.runs - before.exec.runs;
         ensure!(runs >= u64::from(EXECS), "{runs} runs by {EXECS} programs");
         let exec = per_run(before.exec, after.exec, runs);
+        let forked = lives.life(Births::Forked)?;
+        let woken = if has_woken { Some(lives.life(Births::Woken)?) } else { None };
         let line = serde_json::json!({
             "nothing": nothing,
             "stranger": stranger - nothing,
             "connect": nothing.mul_add(-changes, connect),
             "exec": exec,
+            "forked": forked,
+            "woken": woken,
         });
         writeln!(out, "{line}")?;
     }

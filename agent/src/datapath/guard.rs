@@ -21,10 +21,10 @@ use aya::{
 use super::{attach::lock, error::DatapathError, object::Datapath, syscall};
 
 /// A program, and the hook it is for.
-type Hook = (&'static str, &'static str);
+pub(super) type Hook = (&'static str, &'static str);
 
 /// Programs at tracepoints, and where: together with those that see births they know whose a process is.
-const TRACEPOINTS: [Hook; 4] = [
+pub(super) const TRACEPOINTS: [Hook; 4] = [
     ("weir_cgroup_rmdir", "cgroup_rmdir"),
     ("weir_cgroup_mkdir", "cgroup_mkdir"),
     ("weir_exit", "sched_process_exit"),
@@ -32,10 +32,10 @@ const TRACEPOINTS: [Hook; 4] = [
 ];
 
 /// What sees births where each program is called for each.
-const BIRTHS: [Hook; 1] = [("weir_fork", "sched_process_fork")];
+pub(super) const BIRTHS: [Hook; 1] = [("weir_fork", "sched_process_fork")];
 
 /// What sees births, and ends that were missed, where a program may be preempted and is not called meanwhile.
-const PREEMPTED_BIRTHS: [Hook; 2] =
+pub(super) const PREEMPTED_BIRTHS: [Hook; 2] =
     [("weir_free", "sched_process_free"), ("weir_wakeup_new", "sched_wakeup_new")];
 
 /// Those that see births on a kernel of this version: tracepoints are preempted from Linux 7.0 on.

@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
-use aya::{Btf, programs::Program};
+use aya::{Btf, Ebpf, programs::Program};
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_type};
 
 use super::{
     attach::lock,
     error::DatapathError,
-    guard::{self, GuardError, Links},
+    guard::{self, BIRTHS, GuardError, Hook, Links, PREEMPTED_BIRTHS, TRACEPOINTS},
     object::Datapath,
     syscall::{RunRequest, bpf},
 };
@@ -180,21 +180,72 @@ impl GuardMeter<'_> {
     /// What the kernel said.
     pub fn read(&self) -> io::Result<GuardSpent> {
         let programs = lock(&self.datapath.programs);
-        let spent = |name: &str| -> io::Result<Spent> {
-            let Some(Program::BtfTracePoint(program)) = programs.program(name) else {
-                return Err(io::ErrorKind::NotFound.into());
-            };
-            let info = program.info().map_err(io::Error::other)?;
-            Ok(Spent { time: info.run_time(), runs: info.run_count() })
-        };
-        let [nothing, stranger, connect] = MEASURED.map(|(name, _)| spent(name));
+        let [nothing, stranger, connect] = MEASURED.map(|(name, _)| spent(&programs, name));
         Ok(GuardSpent {
             nothing: nothing?,
             stranger: stranger?,
             connect: connect?,
-            exec: spent("weir_exec")?,
+            exec: spent(&programs, "weir_exec")?,
         })
     }
+}
+
+/// What sees that a process of a pod is born and has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Births {
+    /// The program at `sched_process_fork`, before Linux 7.0.
+    Forked,
+    /// Those at `sched_wakeup_new` and `sched_process_free`, from Linux 7.0 on; not before 6.1, where the first must not
+    /// write.
+    Woken,
+}
+
+/// The process table, followed in one of both ways for as long as this lives.
+#[derive(Debug)]
+pub struct LifeMeter<'d> {
+    datapath: &'d Datapath,
+    births: &'static [Hook],
+    _links: Links,
+}
+
+impl Datapath {
+    /// Follows processes in this way, whatever the kernel is.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn measure_lives(&self, births: Births) -> Result<LifeMeter<'_>, GuardError> {
+        let types = Btf::from_sys_fs().map_err(|error| GuardError::Types(error.to_string()))?;
+        let births = match births {
+            Births::Forked => &BIRTHS[..],
+            Births::Woken => &PREEMPTED_BIRTHS,
+        };
+        let hooks = [&TRACEPOINTS, births].concat();
+        let links = guard::links(&mut lock(&self.programs), &hooks, &types, None)?;
+        Ok(LifeMeter { datapath: self, births, _links: links })
+    }
+}
+
+impl LifeMeter<'_> {
+    /// What births and ends have taken so far, of everybody's threads and processes; exec not included.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn read(&self) -> io::Result<Duration> {
+        let programs = lock(&self.datapath.programs);
+        let names = self.births.iter().map(|(name, _)| *name).chain(["weir_exit"]);
+        names.map(|name| spent(&programs, name).map(|spent| spent.time)).sum()
+    }
+}
+
+/// What a program at a tracepoint has spent.
+fn spent(programs: &Ebpf, name: &str) -> io::Result<Spent> {
+    let Some(Program::BtfTracePoint(program)) = programs.program(name) else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
+    let info = program.info().map_err(io::Error::other)?;
+    Ok(Spent { time: info.run_time(), runs: info.run_count() })
 }
 
 fn run(program: BorrowedFd<'_>, frame: Frame<'_>, repeat: u32) -> io::Result<Timing> {

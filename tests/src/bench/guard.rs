@@ -14,7 +14,8 @@ use crate::exec;
 const ROUNDS: &str = "9";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Three rows: a process of nobody's meets a hook, one of a pod connects, and one becomes another program.
+/// A process of nobody's meets a hook, one of a pod connects, one becomes another program, and one is born and ends: as
+/// it is seen before Linux 7.0, against the way from then on where this kernel allows that.
 pub(super) fn rows(_ground: &Ground) -> Result<Vec<Row>> {
     let _accounts = Accounts::open()?;
     let mut command = Command::new(example("guard_bench")?);
@@ -30,9 +31,17 @@ pub(super) fn rows(_ground: &Ground) -> Result<Vec<Row>> {
             target: Target::AtMost(most),
         })
     };
+    let life = Row {
+        name: "tracepoints: a birth and an end in a pod".to_owned(),
+        unit: "ns",
+        value: rounds.median("forked")?,
+        against: rounds.median("woken").ok().map(|woken| ("from Linux 7.0 on", woken)),
+        target: Target::Shown,
+    };
     Ok(vec![
         row("stranger", "security hook: an open outside pods", 50.0)?,
         row("connect", "security hook: a connect in a pod", 300.0)?,
         row("exec", "tracepoint: an exec in a pod", 2000.0)?,
+        life,
     ])
 }
