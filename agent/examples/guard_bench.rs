@@ -4,7 +4,7 @@
 //! every hook does for processes of nobody's (`stranger`), and of a connect in a pod (`connect`), each without the first;
 //! of the tracepoint of `execve` in a pod (`exec`), with what every program costs; and of those that see a process of a pod
 //! be born and end, in the way of kernels before Linux 7.0 (`forked`) and from then on (`woken`, from Linux 6.1 on).
-//! The kernel must account for programs' time (`kernel.bpf_stats_enabled`).
+//! The kernel must account for the time of programs (`BPF_ENABLE_STATS`, or `kernel.bpf_stats_enabled`).
 
 use std::fs;
 use std::io::Write as _;

@@ -1,27 +1,16 @@
 //! The kernel's account of the time that programs run.
 
-use std::fs;
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context, Result};
+use aya::sys::Stats;
 
-/// Whether it is kept.
-const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
-
-/// It is kept for as long as this lives, which costs each program some nanoseconds.
-pub(super) struct Accounts {
-    before: String,
-}
+/// It is kept as long as this lives, and no longer than this process; that costs each program some nanoseconds.
+pub(super) struct Accounts(#[expect(dead_code, reason = "held for its drop")] OwnedFd);
 
 impl Accounts {
     pub(super) fn open() -> Result<Self> {
-        let before = fs::read_to_string(SWITCH).context("reading whether programs are timed")?;
-        fs::write(SWITCH, "1").context("having programs timed")?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for Accounts {
-    fn drop(&mut self) {
-        fs::write(SWITCH, &self.before).ok();
+        let held = aya::sys::enable_stats(Stats::RunTime).context("having programs timed")?;
+        Ok(Self(held))
     }
 }
