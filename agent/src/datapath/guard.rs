@@ -133,8 +133,11 @@ impl Datapath {
             Ok(_) => Btf::from_sys_fs().map_err(|error| GuardError::Types(error.to_string())),
             Err(reason) => Err(GuardError::Types(reason.clone())),
         };
+        // A kernel of which nobody knows is taken for a new one, as most are.
+        let kernel = KernelVersion::current().unwrap_or(KernelVersion::new(u8::MAX, 0, 0));
+        let tracepoints = [&TRACEPOINTS, births(kernel)].concat();
         let guard = match types {
-            Ok(types) => self.attach_guard(&types, pins),
+            Ok(types) => self.attach_guard(&types, pins, &tracepoints, &HOOKS),
             Err(error) => Guard { processes: Err(error), modules: Err(GuardError::Unfounded) },
         };
         // The kernel's types take tens of megabytes to read.
@@ -142,15 +145,17 @@ impl Datapath {
         guard
     }
 
-    fn attach_guard(&self, types: &Btf, pins: Option<&Path>) -> Guard {
+    fn attach_guard(
+        &self,
+        types: &Btf,
+        pins: Option<&Path>,
+        tracepoints: &[Hook],
+        hooks: &[Hook],
+    ) -> Guard {
         let mut programs = lock(&self.programs);
-        // A kernel of which nobody knows is taken for a new one, as most are.
-        let kernel = KernelVersion::current().unwrap_or(KernelVersion::new(u8::MAX, 0, 0));
-        let mut tracepoints = TRACEPOINTS.to_vec();
-        tracepoints.extend(births(kernel));
-        let processes = links(&mut programs, &tracepoints, types, pins);
+        let processes = links(&mut programs, tracepoints, types, pins);
         let modules = match &processes {
-            Ok(_) => links(&mut programs, &HOOKS, types, pins).and_then(|links| {
+            Ok(_) => links(&mut programs, hooks, types, pins).and_then(|links| {
                 drop(programs);
                 self.prove(links)
             }),
@@ -158,8 +163,8 @@ impl Datapath {
         };
         if let Some(folder) = pins {
             let mut attached = Vec::new();
-            attached.extend(processes.iter().flat_map(|_| &tracepoints));
-            attached.extend(modules.iter().flat_map(|_| &HOOKS));
+            attached.extend(processes.iter().flat_map(|_| tracepoints));
+            attached.extend(modules.iter().flat_map(|_| hooks));
             keep_only(folder, &attached);
         }
         Guard { processes, modules }
@@ -277,7 +282,72 @@ fn put(link: &OwnedFd, folder: &Path, name: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    use tempfile::TempDir;
+
     use super::*;
+
+    /// A BPF file system, for as long as this lives.
+    struct Pins(TempDir);
+
+    impl Pins {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let none = None::<&str>;
+            mount(Some("bpf"), folder.path(), Some("bpf"), MsFlags::empty(), none).unwrap();
+            let pins = Self(folder);
+            // The kernel may have pins of its own in the first one.
+            fs::create_dir(pins.folder()).unwrap();
+            pins
+        }
+
+        fn folder(&self) -> PathBuf {
+            self.0.path().join("hooks")
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.folder()).unwrap();
+            let mut names: Vec<_> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+
+        /// Attaches these, as an agent that starts.
+        fn attach(&self, tracepoints: &[Hook], hooks: &[Hook]) -> Guard {
+            let types = Btf::from_sys_fs().unwrap();
+            let (datapath, _ring) = Datapath::load().unwrap();
+            datapath.attach_guard(&types, Some(&self.folder()), tracepoints, hooks)
+        }
+    }
+
+    impl Drop for Pins {
+        fn drop(&mut self) {
+            umount2(self.0.path(), MntFlags::MNT_DETACH).ok();
+        }
+    }
+
+    /// Every program of a part is there, or none, whatever an earlier agent had.
+    #[test]
+    fn a_part_of_which_the_kernel_refuses_one_program_is_not_there() {
+        const NOWHERE: Hook = ("weir_free", "no_such_tracepoint");
+        let all = ["weir_cgroup_mkdir", "weir_cgroup_rmdir", "weir_exec", "weir_exit"];
+        let pins = Pins::new();
+
+        let guard = pins.attach(&TRACEPOINTS, &[BIRTHS[0], NOWHERE]);
+        assert!(guard.has_processes());
+        let refused = guard.modules.as_ref().unwrap_err();
+        assert!(matches!(refused, GuardError::Refused { program: "weir_free", .. }), "{refused}");
+        assert_eq!(pins.names(), all);
+
+        let guard = pins.attach(&[&TRACEPOINTS[..2], &[NOWHERE], &TRACEPOINTS[2..]].concat(), &[]);
+        let refused = guard.processes.as_ref().unwrap_err();
+        assert!(matches!(refused, GuardError::Refused { program: "weir_free", .. }), "{refused}");
+        assert!(matches!(guard.modules, Err(GuardError::Unfounded)));
+        assert_eq!(pins.names(), [""; 0]);
+    }
 
     #[test]
     fn births_are_seen_where_nothing_preempts() {
