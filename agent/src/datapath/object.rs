@@ -303,6 +303,12 @@ impl Datapath {
         Ok((datapath, ring))
     }
 
+    /// As where no program may find out which map it has before it.
+    #[cfg(test)]
+    pub(super) fn without_places(self) -> Self {
+        Self { knows_maps: false, ..self }
+    }
+
     /// Gives out slots below a number only, the first of which is nobody's.
     #[must_use]
     pub fn with_slots(self, slots: usize) -> Self {

@@ -84,9 +84,8 @@ mod tests {
     use super::*;
     use crate::datapath::slot::PodLimits;
 
-    #[test]
-    fn a_slot_is_opened_with_the_tables_that_it_has() {
-        let (datapath, _ring) = Datapath::load().unwrap();
+    /// A slot that has all its tables is opened with them, and one that has not is not.
+    fn opens_slots(datapath: &Datapath) {
         let slots = [(); 2].map(|()| datapath.prepare_slot(PodLimits::default()).unwrap());
         for slot in &slots {
             let (adopted, _state) = datapath.adopt_slot(slot.number()).unwrap();
@@ -95,6 +94,21 @@ mod tests {
         datapath.pod_maps.clients.remove(slots[0].number()).unwrap();
         assert!(datapath.adopt_slot(slots[0].number()).is_err());
         datapath.adopt_slot(slots[1].number()).unwrap();
+    }
+
+    #[test]
+    fn a_slot_is_opened_with_the_tables_that_it_has() {
+        let (datapath, _ring) = Datapath::load().unwrap();
+        assert!(datapath.places().is_some());
+        opens_slots(&datapath);
+    }
+
+    #[test]
+    fn a_slot_is_opened_where_no_program_can_tell_of_its_tables() {
+        let (datapath, _ring) = Datapath::load().unwrap();
+        let datapath = datapath.without_places();
+        assert!(datapath.places().is_none());
+        opens_slots(&datapath);
     }
 
     #[test]
