@@ -343,14 +343,18 @@ fn what_the_programs_alone_write_nobody_else_can() -> Result<()> {
 #[test]
 fn a_loop_of_tampering_is_told_of_seldom_and_counted_whole() -> Result<()> {
     const ROUNDS: u64 = 8;
+    // From one record of a kind to the next.
+    const PERIOD: u64 = 10;
     let tampered = Tampered::new(true)?;
+    let begun = Instant::now();
     for _ in 0..ROUNDS {
         let before = tampered.repairs("state")?;
         tampered.act("state")?;
         tampered.repaired("state", before, 1)?;
     }
     let records = tampered.agent.records(&tampered.pod.spec().uid, "tamper")?;
-    ensure!(!records.is_empty() && records.len() < 4, "{records:?}");
+    let most = 3 + begun.elapsed().as_secs() / PERIOD;
+    ensure!(!records.is_empty() && records.len() as u64 <= most, "{most}: {records:?}");
     tampered.holds()?;
     tampered.end()
 }
