@@ -17,7 +17,7 @@ use anyhow::{Context as _, ensure};
 use aya::util::KernelVersion;
 use weir::datapath::Datapath;
 use weir::datapath::attach::Attachment;
-use weir::datapath::measure::{Births, Spent};
+use weir::datapath::measure::{Births, LifeMeter, Spent};
 use weir::datapath::slot::{PodLimits, Slot, address};
 use weir::system::cgroup;
 use weir_ebpf::pod::{PodState, flags};
@@ -39,15 +39,14 @@ impl Cgroup {
 }
 
 /// A cgroup that a datapath holds for a pod's.
-struct Held<'d> {
+struct Held {
     cgroup: Cgroup,
     _slot: Slot,
     _attachment: Attachment,
-    datapath: &'d Datapath,
 }
 
-impl<'d> Held<'d> {
-    fn new(datapath: &'d Datapath, name: &str) -> anyhow::Result<Self> {
+impl Held {
+    fn new(datapath: &Datapath, name: &str) -> anyhow::Result<Self> {
         let cgroup = Cgroup::new(name)?;
         let slot = datapath.prepare_slot(PodLimits::default())?;
         let listener = address(Ipv4Addr::LOCALHOST.into());
@@ -64,7 +63,7 @@ impl<'d> Held<'d> {
         };
         datapath.set_state(&slot, &state)?;
         let attachment = datapath.attach(&cgroup.0, slot.number(), None)?;
-        Ok(Self { cgroup, _slot: slot, _attachment: attachment, datapath })
+        Ok(Self { cgroup, _slot: slot, _attachment: attachment })
     }
 
     /// Runs this program in it.
@@ -77,9 +76,8 @@ impl<'d> Held<'d> {
         Ok(())
     }
 
-    /// Nanoseconds that a life of a process takes, seen in one of both ways.
-    fn life(&self, births: Births) -> anyhow::Result<f64> {
-        let meter = self.datapath.measure_lives(births)?;
+    /// Nanoseconds that a life of a process takes those who see it.
+    fn life(&self, meter: &LifeMeter<'_>) -> anyhow::Result<f64> {
         let before = meter.read()?;
         self.run(["execute", &LIVES.to_string()])?;
         let spent = meter.read()?.saturating_sub(before);
@@ -132,10 +130,15 @@ fn main() -> anyhow::Result<()> {
     let followed = datapath.guard(None);
     followed.processes.as_ref().map_err(|error| anyhow::anyhow!("following processes: {error}"))?;
     let pod = Held::new(&datapath, "acts")?;
-    // Another's, because both ways would see each life twice.
-    let (other, _other_ring) = Datapath::load()?;
-    let lives = Held::new(&other, "lives")?;
+    let (forking, _forking_ring) = Datapath::load()?;
+    let forked = (Held::new(&forking, "forked")?, forking.measure_lives(Births::Forked)?);
+    let (waking, _waking_ring) = Datapath::load()?;
     let has_woken = KernelVersion::current()? >= KernelVersion::new(6, 1, 0);
+    let woken = if has_woken {
+        Some((Held::new(&waking, "woken")?, waking.measure_lives(Births::Woken)?))
+    } else {
+        None
+    };
     let meter = datapath.measure_guard()?;
 
     let mut out = std::io::stdout().lock();
@@ -166,15 +169,14 @@ fn main() -> anyhow::Result<()> {
         let runs = after.exec.runs - before.exec.runs;
         ensure!(runs >= u64::from(EXECS), "{runs} runs by {EXECS} programs");
         let exec = per_run(before.exec, after.exec, runs);
-        let forked = lives.life(Births::Forked)?;
-        let woken = if has_woken { Some(lives.life(Births::Woken)?) } else { None };
+        let life = |(pod, meter): &(Held, LifeMeter<'_>)| pod.life(meter);
         let line = serde_json::json!({
             "nothing": nothing,
             "stranger": stranger - nothing,
             "connect": nothing.mul_add(-changes, connect),
             "exec": exec,
-            "forked": forked,
-            "woken": woken,
+            "forked": life(&forked)?,
+            "woken": woken.as_ref().map(life).transpose()?,
         });
         writeln!(out, "{line}")?;
     }

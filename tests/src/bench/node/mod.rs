@@ -39,8 +39,7 @@ pub(super) fn rows(_: &Ground) -> Result<Vec<Row>> {
     let mut rows = start::rows(&stage)?;
     rows.extend(barrier::rows(&stage)?);
     rows.extend(throughput::rows(&stage)?);
-    rows.extend(pods::rows(&stage)?);
-    stage.agent.stop()?;
+    rows.extend(pods::rows(stage)?);
     Ok(rows)
 }
 

@@ -1,4 +1,5 @@
-//! What 110 pods cost the agent: memory, processor time while nothing happens, and other policies for all of them.
+//! What 110 pods cost the agent: memory, processor time while nothing happens, other policies for all of them, and the
+//! next agent.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use super::{ENFORCED, Row, Stage, Target};
-use crate::agent::AgentSpec;
+use crate::agent::{Agent, AgentSpec};
 use crate::bench::process::{cpu_seconds, status_kib};
 use crate::bench::row::median;
 use crate::node::PodSpec;
@@ -18,8 +19,10 @@ const PODS: usize = 110;
 const IDLE: Duration = Duration::from_secs(10);
 /// Times that the policies are changed.
 const CHANGES: usize = 7;
+/// Most time for the next agent.
+const TAKEOVER: Duration = Duration::from_secs(300);
 
-pub(super) fn rows(stage: &Stage) -> Result<Vec<Row>> {
+pub(super) fn rows(stage: Stage) -> Result<Vec<Row>> {
     let pods = (0..PODS)
         .map(|index| {
             let pod = stage.node.run_pod(PodSpec::new(&format!("many-{index}")))?;
@@ -33,10 +36,17 @@ pub(super) fn rows(stage: &Stage) -> Result<Vec<Row>> {
     // Nothing is awaited here: what is measured is the waiting.
     std::thread::sleep(IDLE);
     let busy = (cpu_seconds(pid)? - before) / start.elapsed().as_secs_f64() * 100.0;
-    let changes = (0..CHANGES).map(|number| change(stage, number)).collect::<Result<_>>()?;
+    let changes = (0..CHANGES).map(|number| change(&stage, number)).collect::<Result<_>>()?;
+    let Stage { lab: _lab, node, agent } = stage;
+    agent.kill()?;
+    let begun = Instant::now();
+    let agent = Agent::spawn(&node)?;
+    agent.wait_for_many("enforced sandbox", PODS, TAKEOVER)?;
+    let takeover = begun.elapsed().as_secs_f64() * 1000.0;
     for pod in pods {
         pod.remove()?;
     }
+    agent.stop()?;
     let row = |name: &str, unit, value, most| Row {
         name: format!("agent with {PODS} pods: {name}"),
         unit,
@@ -48,6 +58,7 @@ pub(super) fn rows(stage: &Stage) -> Result<Vec<Row>> {
         row("resident memory", "MiB", resident, 40.0),
         row("idle, share of a CPU", "%", busy, 0.5),
         row("other policies, until all have them", "ms", median(changes), 300.0),
+        row("the next agent, until it has them all", "ms", takeover, 0.0).untargeted(),
     ])
 }
 
