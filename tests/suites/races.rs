@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use weir_tests::jobs::{Jobs, LIMIT, silent};
 use weir_tests::node::{Pod, PodSpec};
 use weir_tests::traces;
+use weir_tests::vm;
 
 /// Pods one after another.
 const IN_A_ROW: usize = 200;
@@ -19,14 +20,14 @@ const GONE: &str = "phase=\"gone\"";
 
 #[test]
 fn jobs_in_a_row_send_nothing() -> Result<()> {
-    let jobs = Jobs::new()?;
+    let (jobs, pods) = (Jobs::new()?, vm::repetitions(IN_A_ROW));
     let agent = Jobs::allowing(&[]).start(&jobs.node)?;
     let watch = jobs.watch_attacker()?;
     // Pods go while others come, as on a node in use.
     let (sender, ended) = mpsc::channel::<Pod>();
     std::thread::scope(|scope| {
         let remover = scope.spawn(move || ended.iter().try_for_each(Pod::remove));
-        for number in 0..IN_A_ROW {
+        for number in 0..pods {
             let pod = jobs.pod(PodSpec::new(&format!("job-{number}")))?;
             let flood = pod.start(jobs.flood(Some(2)))?;
             ensure!(flood.wait(LIMIT)? == 0, "{}", flood.logs()?);
@@ -36,7 +37,7 @@ fn jobs_in_a_row_send_nothing() -> Result<()> {
         drop(sender);
         remover.join().map_err(|_panic| anyhow::anyhow!("the removal panicked"))?
     })?;
-    agent.wait_for_many(GONE, IN_A_ROW, LIMIT)?;
+    agent.wait_for_many(GONE, pods, LIMIT)?;
     agent.stop()?;
     silent(&watch)?;
     traces::none(&jobs.node)
@@ -44,12 +45,12 @@ fn jobs_in_a_row_send_nothing() -> Result<()> {
 
 #[test]
 fn jobs_at_once_send_nothing() -> Result<()> {
-    let jobs = Jobs::new()?;
+    let (jobs, pods) = (Jobs::new()?, vm::repetitions(AT_ONCE));
     let agent = Jobs::allowing(&[]).start(&jobs.node)?;
     let watch = jobs.watch_attacker()?;
     std::thread::scope(|scope| {
         let jobs = &jobs;
-        let threads: Vec<_> = (0..AT_ONCE)
+        let threads: Vec<_> = (0..pods)
             .map(|number| {
                 let spec = PodSpec::new(&format!("job-{number}"));
                 scope.spawn(move || jobs.refused_flood(spec))
@@ -60,7 +61,7 @@ fn jobs_at_once_send_nothing() -> Result<()> {
         })
     })?;
     silent(&watch)?;
-    agent.wait_for_many(GONE, AT_ONCE, LIMIT)?;
+    agent.wait_for_many(GONE, pods, LIMIT)?;
     agent.stop()?;
     traces::none(&jobs.node)
 }

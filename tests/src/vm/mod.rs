@@ -68,6 +68,13 @@ pub fn patient(limit: Duration) -> Duration {
     if guest_folder().is_some() { limit * EMULATION } else { limit }
 }
 
+/// `count` repetitions where they take as long as on this machine, and as many as take that long in one that is emulated.
+#[must_use]
+pub fn repetitions(count: usize) -> usize {
+    let times = usize::try_from(EMULATION).unwrap_or(1);
+    if guest_folder().is_some() { count.div_ceil(times) } else { count }
+}
+
 /// A new folder for a machine's files; what machines of dead processes left is removed first.
 pub fn folder() -> Result<TempDir> {
     sweep()?;
