@@ -4,7 +4,7 @@
 //! every hook does for processes of nobody's (`stranger`), and of a connect in a pod (`connect`), each without the first;
 //! of the tracepoint of `execve` in a pod (`exec`), with what every program costs; and of those that see a process of a pod
 //! be born and end, in the way of kernels before Linux 7.0 (`forked`) and from then on (`woken`, from Linux 6.1 on).
-//! The kernel must account for the time of programs (`BPF_ENABLE_STATS`, or `kernel.bpf_stats_enabled`).
+//! The kernel must account for the time of programs. `guard_bench account` has it do so until its input ends.
 
 use std::fs;
 use std::io::Write as _;
@@ -14,10 +14,9 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::{Context as _, ensure};
-use aya::util::KernelVersion;
 use weir::datapath::Datapath;
 use weir::datapath::attach::Attachment;
-use weir::datapath::measure::{Births, LifeMeter, Spent};
+use weir::datapath::measure::{self, Births, LifeMeter, Spent};
 use weir::datapath::slot::{PodLimits, Slot, address};
 use weir::system::cgroup;
 use weir_ebpf::pod::{PodState, flags};
@@ -108,6 +107,14 @@ fn execute(count: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Has programs timed until there is no more input.
+fn account() -> anyhow::Result<()> {
+    let _held = measure::account()?;
+    writeln!(std::io::stdout(), "accounting")?;
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+    Ok(())
+}
+
 /// Nanoseconds of each run between two readings.
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds and runs of a minute")]
 fn per_run(before: Spent, after: Spent, runs: u64) -> f64 {
@@ -119,6 +126,7 @@ fn main() -> anyhow::Result<()> {
     let rounds: u32 = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["connect", port] => return connect(port.parse()?),
         ["execute", count] => return execute(count.parse()?),
+        ["account"] => return account(),
         [rounds] => rounds.parse()?,
         _ => anyhow::bail!("ROUNDS is missing"),
     };
@@ -133,8 +141,7 @@ fn main() -> anyhow::Result<()> {
     let (forking, _forking_ring) = Datapath::load()?;
     let forked = (Held::new(&forking, "forked")?, forking.measure_lives(Births::Forked)?);
     let (waking, _waking_ring) = Datapath::load()?;
-    let has_woken = KernelVersion::current()? >= KernelVersion::new(6, 1, 0);
-    let woken = if has_woken {
+    let woken = if Births::Woken.can_be_seen() {
         Some((Held::new(&waking, "woken")?, waking.measure_lives(Births::Woken)?))
     } else {
         None
@@ -169,14 +176,14 @@ fn main() -> anyhow::Result<()> {
         let runs = after.exec.runs - before.exec.runs;
         ensure!(runs >= u64::from(EXECS), "{runs} runs by {EXECS} programs");
         let exec = per_run(before.exec, after.exec, runs);
-        let life = |(pod, meter): &(Held, LifeMeter<'_>)| pod.life(meter);
+        let nanoseconds = |(pod, meter): &(Held, LifeMeter<'_>)| pod.life(meter);
         let line = serde_json::json!({
             "nothing": nothing,
             "stranger": stranger - nothing,
             "connect": nothing.mul_add(-changes, connect),
             "exec": exec,
-            "forked": life(&forked)?,
-            "woken": woken.as_ref().map(life).transpose()?,
+            "forked": nanoseconds(&forked)?,
+            "woken": woken.as_ref().map(nanoseconds).transpose()?,
         });
         writeln!(out, "{line}")?;
     }

@@ -11,7 +11,12 @@ use std::{
     time::Duration,
 };
 
-use aya::{Btf, Ebpf, programs::Program};
+use aya::{
+    Btf, Ebpf,
+    programs::Program,
+    sys::{Stats, enable_stats},
+    util::KernelVersion,
+};
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_type};
 
 use super::{
@@ -129,7 +134,16 @@ const MEASURED: [(&str, &str); 3] = [
     ("weir_measured_connect", "inet_sock_set_state"),
 ];
 
-/// How long a program has run, and how often, by the kernel's account (`kernel.bpf_stats_enabled`).
+/// Has the kernel account for the time of all programs for as long as this is held (Linux 5.8).
+///
+/// # Errors
+///
+/// What the kernel said.
+pub fn account() -> io::Result<OwnedFd> {
+    enable_stats(Stats::RunTime).map_err(|error| error.io_error)
+}
+
+/// How long a program has run, and how often, by the kernel's [`account`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spent {
     /// In all runs.
@@ -198,6 +212,18 @@ pub enum Births {
     /// Those at `sched_wakeup_new` and `sched_process_free`, from Linux 7.0 on; not before 6.1, where the first must not
     /// write.
     Woken,
+}
+
+impl Births {
+    /// Whether this kernel allows it.
+    #[must_use]
+    pub fn can_be_seen(self) -> bool {
+        let since = match self {
+            Self::Forked => KernelVersion::new(5, 10, 0),
+            Self::Woken => KernelVersion::new(6, 1, 0),
+        };
+        KernelVersion::current().is_ok_and(|kernel| kernel >= since)
+    }
 }
 
 /// The process table, followed in one of both ways for as long as this lives.

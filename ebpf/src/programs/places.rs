@@ -37,10 +37,10 @@ pub(crate) fn weir_places(ctx: TcContext) -> i32 {
         ];
         let offset = offset_of!(Placed, rows) + row as usize * size_of_val(&ids);
         if ctx.store(offset, &ids, 0).is_err() {
-            return row as i32;
+            return row.cast_signed();
         }
     }
-    SLOTS_AT_ONCE as i32
+    (SLOTS_AT_ONCE as u32).cast_signed()
 }
 
 /// The identifier of the table that a slot has in an array of maps; 0 where it has none.
