@@ -17,9 +17,8 @@ use anyhow::{Context as _, ensure};
 use weir::datapath::Datapath;
 use weir::datapath::attach::Attachment;
 use weir::datapath::measure::{self, Births, LifeMeter, Spent};
-use weir::datapath::slot::{PodLimits, Slot, address};
+use weir::datapath::slot::{PodLimits, Slot};
 use weir::system::cgroup;
-use weir_ebpf::pod::{PodState, flags};
 
 const CALLS: u32 = 200_000;
 const CONNECTS: u32 = 2000;
@@ -48,19 +47,7 @@ impl Held {
     fn new(datapath: &Datapath, name: &str) -> anyhow::Result<Self> {
         let cgroup = Cgroup::new(name)?;
         let slot = datapath.prepare_slot(PodLimits::default())?;
-        let listener = address(Ipv4Addr::LOCALHOST.into());
-        let state = PodState {
-            generation: 1,
-            flags: flags::READY,
-            bank: 0,
-            listener_port: 53,
-            padding: 0,
-            listener_v4: listener,
-            listener_v6: listener,
-            refusing_rule: 0,
-            families: weir_ebpf::pod::LOCAL_FAMILIES,
-        };
-        datapath.set_state(&slot, &state)?;
+        datapath.set_state(&slot, &measure::enforced(0, 0))?;
         let attachment = datapath.attach(&cgroup.0, slot.number(), None)?;
         Ok(Self { cgroup, _slot: slot, _attachment: attachment })
     }

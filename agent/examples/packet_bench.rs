@@ -11,11 +11,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Context as _, ensure};
 use weir::datapath::Datapath;
-use weir::datapath::measure::{Baseline, Frame, Timing};
+use weir::datapath::measure::{Baseline, Frame, Timing, enforced};
 use weir::datapath::object::{LoadOptions, Sockets};
 use weir::datapath::slot::{NetworkEntry, PodLimits, Slot, address};
 use weir_ebpf::address::{Endpoint, protocol};
-use weir_ebpf::pod::{AllowEntry, Network, NetworkPort, PodState, flags};
+use weir_ebpf::pod::{AllowEntry, Network, NetworkPort, flags};
 
 const REPEAT: u32 = 1_000_000;
 /// The slot that the first prepared pod gets.
@@ -57,19 +57,7 @@ impl Bench {
         }
         let trusted = NetworkEntry { net: "203.0.113.0/24".parse()?, network };
         let bank = datapath.stage_networks(&slot, &[trusted])?;
-        let listener = address(Ipv4Addr::LOCALHOST.into());
-        let state = PodState {
-            generation: 1,
-            flags: flags::READY | flags::BLOCK_METADATA | flags::BLOCK_DOT,
-            bank,
-            listener_port: 53,
-            padding: 0,
-            listener_v4: listener,
-            listener_v6: listener,
-            refusing_rule: 0,
-            families: weir_ebpf::pod::LOCAL_FAMILIES,
-        };
-        datapath.set_state(&slot, &state)?;
+        datapath.set_state(&slot, &enforced(flags::BLOCK_METADATA | flags::BLOCK_DOT, bank))?;
         datapath.guard_unattached(device, slot.number())?;
         Ok(Self { datapath, _slot: slot })
     }

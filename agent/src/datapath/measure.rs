@@ -7,6 +7,7 @@
 
 use std::{
     io,
+    net::Ipv4Addr,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
     time::Duration,
 };
@@ -19,11 +20,14 @@ use aya::{
 };
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_type};
 
+use weir_ebpf::pod::{LOCAL_FAMILIES, PodState, flags};
+
 use super::{
     attach::lock,
     error::DatapathError,
     guard::{self, BIRTHS, GuardError, Hook, Links, PREEMPTED_BIRTHS, TRACEPOINTS},
     object::Datapath,
+    slot::address,
     syscall::{RunRequest, bpf},
 };
 
@@ -31,6 +35,22 @@ use super::{
 const PASS: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 1, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0, 0]];
 /// Words of `struct __sk_buff` up to and with `ifindex` (include/uapi/linux/bpf.h).
 const CONTEXT_WORDS: usize = 11;
+
+/// The state of a pod that is enforced with `more` flags, its listener on the loopback device.
+#[must_use]
+pub fn enforced(more: u32, bank: u32) -> PodState {
+    let listener = address(Ipv4Addr::LOCALHOST.into());
+    PodState {
+        generation: 1,
+        flags: flags::READY | more,
+        bank,
+        listener_port: 53,
+        listener_v4: listener,
+        listener_v6: listener,
+        families: LOCAL_FAMILIES,
+        ..PodState::default()
+    }
+}
 
 /// What a program is run on.
 #[derive(Clone, Copy, Debug)]
@@ -218,11 +238,12 @@ impl Births {
     /// Whether this kernel allows it.
     #[must_use]
     pub fn can_be_seen(self) -> bool {
-        let since = match self {
-            Self::Forked => KernelVersion::new(5, 10, 0),
-            Self::Woken => KernelVersion::new(6, 1, 0),
-        };
-        KernelVersion::current().is_ok_and(|kernel| kernel >= since)
+        match self {
+            Self::Forked => true,
+            Self::Woken => {
+                KernelVersion::current().is_ok_and(|kernel| kernel >= KernelVersion::new(6, 1, 0))
+            }
+        }
     }
 }
 

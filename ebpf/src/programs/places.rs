@@ -4,7 +4,7 @@
 //! pods of a whole node that takes longer than anybody may go on with a table of his own.
 //!
 //! Not a program for tracing: before Linux 6.1 the kernel warns of one that can reach tables without preallocation
-//! (`check_map_prog_compatibility`), and it leaves runs of one out.
+//! (`check_map_prog_compatibility`), and newer ones leave a run out while another is under way on that CPU.
 
 use core::{ffi::c_void, mem::offset_of};
 

@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::accounts::Accounts;
 use super::{Ground, Rounds, Row, Target, example};
 use crate::exec;
+use crate::vm::patient;
 
 /// Odd: the median is one of them.
 const ROUNDS: &str = "9";
@@ -20,7 +21,7 @@ pub(super) fn rows(_ground: &Ground) -> Result<Vec<Row>> {
     let _accounts = Accounts::open()?;
     let mut command = Command::new(example("guard_bench")?);
     command.arg(ROUNDS);
-    let output = exec::run(command, LIMIT)?.expect_code(0)?;
+    let output = exec::run(command, patient(LIMIT))?.expect_code(0)?;
     let rounds = Rounds::read(&output)?;
     let row = |case: &str, name: &str, most| -> Result<Row> {
         Ok(Row {

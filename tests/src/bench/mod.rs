@@ -118,8 +118,8 @@ impl Options {
     }
 }
 
-/// Measures, and prints a table; whether every group could be measured and every target was reached. A virtual machine is emulated, so that its figures are
-/// its own alone, and have no target.
+/// Measures, and prints a table; whether every group could be measured and every target was reached. A virtual machine is
+/// emulated, so that its figures are its own alone, and have no target.
 pub fn run(options: &Options, out: &mut dyn Write) -> Result<bool> {
     let only = options.only.as_deref();
     if options.kernels.is_empty() {

@@ -14,9 +14,9 @@ use crate::exec::{self, DEFAULT_LIMIT};
 const LIMIT: Duration = Duration::from_secs(5);
 /// Flags of `/proc/sys/kernel/tainted` and what they mean (tainted-kernels.rst).
 const TAINTS: [(u32, &str); 3] =
-    [(7, "the kernel died"), (WARNED, "the kernel warned"), (14, "a processor hung")];
-/// The flag that a kernel sets which warns of itself.
-const WARNED: u32 = 9;
+    [(7, "the kernel died"), (9, "the kernel warned"), (HUNG, "a processor hung")];
+/// The flag that says so of a processor: of an emulated one of a busy machine it may be wrong.
+const HUNG: u32 = 14;
 /// The part of the memory that must be free, in percent.
 const ROOM: u64 = 25;
 
@@ -37,15 +37,13 @@ impl Taints {
         TAINTS.iter().find(|(bit, _)| new & (1 << bit) != 0).map(|(_, about)| *about)
     }
 
-    /// An error with the kernel's words if it has warned of itself since it was as `self`.
+    /// An error with the kernel's words if it has warned of itself or died since it was as `self`.
     pub(super) fn none_since(self) -> Result<()> {
-        if Self::now()?.0 & !self.0 & (1 << WARNED) == 0 {
-            return Ok(());
-        }
+        let Some(about) = Self(Self::now()?.0 & !(1 << HUNG)).since(self) else { return Ok(()) };
         let log = exec::run(Command::new("dmesg"), DEFAULT_LIMIT)?.stdout;
         let trace =
             log.split_once("cut here ]------------").map_or(log.as_str(), |(_, trace)| trace);
-        bail!("the kernel warned: {trace}")
+        bail!("{about}: {trace}")
     }
 }
 
@@ -135,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_flag_that_was_there_before_is_nothing_new() {
-        let (none, warned) = (Taints(0), Taints(1 << WARNED));
+        let (none, warned) = (Taints(0), Taints(1 << 9));
         assert_eq!(warned.since(none), Some("the kernel warned"));
         assert_eq!(warned.since(warned), None);
         assert_eq!(Taints(u64::MAX).since(warned), Some("the kernel died"));
