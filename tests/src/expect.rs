@@ -104,7 +104,7 @@ fn refused_inner(lab: &Lab, profile: &Profile, act: &Act<'_>) -> Result<()> {
     let watch = lab.watch(act.witness)?;
 
     let off = lab.client.run(&act.argv)?;
-    end_connections(lab)?;
+    lab.client.end_connections()?;
     ensure!(act.silent_off || off.code == 0, "without weir: {}", off.describe());
     ensure!(!watch.take()?.is_empty(), "without weir nothing arrived: {}", off.describe());
 
@@ -115,7 +115,7 @@ fn refused_inner(lab: &Lab, profile: &Profile, act: &Act<'_>) -> Result<()> {
     recorded(act, &block, "block")?;
 
     let audit = lab.weir().profile(&profile.text())?.audit().run(&act.argv)?;
-    end_connections(lab)?;
+    lab.client.end_connections()?;
     let arrived = watch.take()?;
     if act.hard {
         ensure!(arrived.is_empty(), "a hard block let {arrived:?} pass: {}", audit.describe());
@@ -124,13 +124,6 @@ fn refused_inner(lab: &Lab, profile: &Profile, act: &Act<'_>) -> Result<()> {
     ensure!(!arrived.is_empty(), "in audit mode nothing arrived: {}", audit.describe());
     ensure!(act.silent_off || audit.output.code == 0, "in audit mode: {}", audit.describe());
     recorded(act, &audit, "audit")
-}
-
-/// Ends every connection of the client's namespace. The kernel goes on closing a connection after its
-/// process has gone (a FIN again, MPTCP's end of data), and that would be seen in the next phase.
-fn end_connections(lab: &Lab) -> Result<()> {
-    lab.client.run(&["ss", "--tcp", "--kill"])?.expect_code(0)?;
-    Ok(())
 }
 
 /// Whether exactly one violation of one destination tells of `act` with `verdict`.

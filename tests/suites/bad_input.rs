@@ -124,10 +124,13 @@ fn no_profile_and_an_empty_list_deny_all() -> Result<()> {
     let url = format!("http://{}/", addresses::ATTACKER.v4);
     let argv = ["curl", "-sS", "-m", "5", &url];
     lab.client.run(&argv)?.expect_code(0)?;
-    ensure!(!watch.take()?.is_empty());
+    lab.client.end_connections()?;
+    ensure!(!watch.take()?.is_empty(), "without weir nothing arrived");
     for weir in [lab.weir(), lab.weir().profile(&Profile::deny_all().text())?] {
         let outcome = weir.run(&argv)?;
-        ensure!(outcome.output.code != 0 && watch.take()?.is_empty(), "{}", outcome.describe());
+        let arrived = watch.take()?;
+        ensure!(outcome.output.code != 0, "{}", outcome.describe());
+        ensure!(arrived.is_empty(), "{arrived:?} arrived: {}", outcome.describe());
         let name = weir.run(&["curl", "-sS", "-m", "5", "https://files.example.com/"])?;
         ensure!(name.output.code != 0, "{}", name.describe());
     }

@@ -117,6 +117,7 @@ fn the_client_link_shows_all_traffic() -> Result<()> {
     lab.client
         .run(&["curl", "-sS", "-4", "https://files.example.com/bytes/100000"])?
         .expect_code(0)?;
+    lab.client.end_connections()?;
     let tally = watch.take()?;
     ensure!(tally.tcp.packets > 3 && tally.udp.packets >= 1, "{tally:?}");
     ensure!(watch.take()?.is_empty(), "old packets were counted again");

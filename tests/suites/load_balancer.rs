@@ -62,9 +62,11 @@ fn a_service_that_is_not_allowed_stays_closed() -> Result<()> {
     let url = format!("http://{service}/");
     let argv = ["curl", "-sS", "-m", "5", &url];
     lab.client.run(&argv)?.expect_code(0)?;
+    lab.client.end_connections()?;
     ensure!(!watch.take()?.is_empty(), "the balancer did not send to the attacker");
     let outcome = lab.weir().profile(&Profile::deny_all().text())?.run(&argv)?;
-    ensure!(watch.take()?.is_empty(), "{}", outcome.describe());
+    let arrived = watch.take()?;
+    ensure!(arrived.is_empty(), "{arrived:?} arrived: {}", outcome.describe());
     outcome.violation("of the service", |event| event.ip() == service.to_string())?;
     Ok(())
 }

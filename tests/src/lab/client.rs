@@ -133,6 +133,13 @@ impl Client {
         command
     }
 
+    /// Ends every connection of this machine. The kernel goes on closing a connection after its process has gone
+    /// (a FIN and its acknowledgement, MPTCP's end of data), and who watches for a next program's packets would see it.
+    pub fn end_connections(&self) -> Result<()> {
+        self.run(&["ss", "--tcp", "--kill"])?.expect_code(0)?;
+        Ok(())
+    }
+
     /// Starts `argv` on the client's machine.
     pub fn spawn<S: AsRef<str>>(&self, argv: &[S]) -> Result<Running> {
         let words: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
