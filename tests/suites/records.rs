@@ -1,6 +1,7 @@
 //! What the records say: every line valid by the schema, hostile text included, floods counted in place.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use weir_tests::lab::{Lab, addresses};
 use weir_tests::profile::Profile;
 use weir_tests::programs::Program;
@@ -19,12 +20,33 @@ fn a_run_begins_with_attach_and_ends_with_detach() -> Result<()> {
 }
 
 #[test]
+fn a_runs_beginning_says_whether_modules_hold_it() -> Result<()> {
+    let lab = Lab::new()?;
+    let probe = Program::Probe.path()?;
+    let argv = [&probe, "tcp", &addresses::ATTACKER.v4.to_string(), "4000"];
+    let outcome = lab.weir().profile(&profile())?.run(&argv)?;
+    // The hooks of modules see a connect before those of the cgroup do.
+    let refused = outcome.violation("of the probe", |event| event.comm() == "probe")?;
+    let held = refused.text("/attribution") == "lsm";
+    let attached = outcome.events.first().context("no record")?;
+    ensure!(
+        attached.text("/attribution") == refused.text("/attribution"),
+        "{}",
+        outcome.describe()
+    );
+    let lacks = attached.value("/lacks").and_then(Value::as_array);
+    let lacking = lacks.is_some_and(|lacks| lacks.contains(&Value::from("lsm")));
+    ensure!(lacking != held, "{}", outcome.describe());
+    Ok(())
+}
+
+#[test]
 fn without_a_file_records_go_to_standard_output() -> Result<()> {
     let lab = Lab::new()?;
     let weir = lab.weir().profile(&profile())?.option("--events").option("-");
     let outcome = weir.run(&["true"])?.expect_code(0)?;
     let first = outcome.output.stdout.lines().next().context("nothing on standard output")?;
-    let record: serde_json::Value = serde_json::from_str(first)?;
+    let record: Value = serde_json::from_str(first)?;
     ensure!(record.get("kind").and_then(|kind| kind.as_str()) == Some("attach"), "{first}");
     Ok(())
 }

@@ -19,6 +19,7 @@ use aya::{
 };
 
 use super::{attach::lock, error::DatapathError, object::Datapath, syscall};
+use crate::events::record::Lack;
 
 /// A program, and the hook it is for.
 pub(super) type Hook = (&'static str, &'static str);
@@ -111,6 +112,13 @@ pub struct Guard {
 }
 
 impl Guard {
+    /// What no tree of this kernel has.
+    #[must_use]
+    pub fn lacks(&self) -> Vec<Lack> {
+        let found = [(Lack::Lsm, self.has_modules()), (Lack::Processes, self.has_processes())];
+        found.into_iter().filter(|(_, has)| !has).map(|(lack, _)| lack).collect()
+    }
+
     /// Whether processes are known from their first instruction to their end.
     #[must_use]
     pub const fn has_processes(&self) -> bool {

@@ -207,12 +207,11 @@ impl Enforcer {
 
     /// What a pod has not that one of another node may have.
     fn lacks(&self, has_veth: bool) -> Vec<Lack> {
-        let found = [
-            (Lack::Lsm, self.guard.has_modules()),
-            (Lack::Processes, self.guard.has_processes()),
-            (Lack::Veth, has_veth),
-        ];
-        found.into_iter().filter(|(_, has)| !has).map(|(lack, _)| lack).collect()
+        let mut lacks = self.guard.lacks();
+        if !has_veth {
+            lacks.push(Lack::Veth);
+        }
+        lacks
     }
 
     /// Takes away what failed attempts left of a pod that has ended.

@@ -197,7 +197,7 @@ impl Session<'_> {
         );
         let entries = usize::try_from(limits.entries).unwrap_or(usize::MAX);
         let pod = EnforcedPod::new(datapath, slot, plan.profile, reachable_at, entries, recorder);
-        let pod = Arc::new(pod);
+        let pod = Arc::new(pod.with_lacks(guard.lacks()));
         let sweeper = Sweeper::start(limits);
         sweeper.add(&pod);
         let resolver = Resolver::new(plan.upstreams, ResolverSettings::default());
