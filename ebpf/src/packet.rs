@@ -3,6 +3,10 @@
 //! The programs load a fixed number of bytes with one helper call and hand them over as words; IPv6
 //! extension headers are fetched through a closure. Nothing here trusts a length field: what was
 //! not loaded does not count.
+//!
+//! Where packets of several kinds come together again behind the parser, they must not differ in what is a constant of
+//! their kind: the verifier would go on with each kind by itself, through all that follows. So the parsers take a `zero`
+//! of which only the caller knows that it is one, and what would be a constant is made of it.
 
 use crate::address::{Address, Endpoint, protocol};
 
@@ -62,19 +66,41 @@ impl Packet {
         shape: Shape::Unparsable,
     };
 
+    /// [`Self::UNPARSABLE`], of which the verifier knows nothing.
     #[inline(always)]
-    const fn new(
-        addresses: (Address, Address),
-        number: u8,
-        ports: (u16, u16),
-        shape: Shape,
-    ) -> Self {
-        Self {
-            source: Endpoint::new(addresses.0, number, ports.0),
-            destination: Endpoint::new(addresses.1, number, ports.1),
+    #[must_use]
+    pub const fn unparsable(zero: u32) -> Self {
+        let nowhere = Address([zero; 4]);
+        Headers { addresses: (nowhere, nowhere), zero }.packet(0, (0, 0), Shape::Unparsable)
+    }
+}
+
+/// What all packets of one parser's run have in common.
+#[derive(Clone, Copy)]
+struct Headers {
+    addresses: (Address, Address),
+    zero: u32,
+}
+
+impl Headers {
+    #[inline(always)]
+    const fn packet(self, number: u8, ports: (u16, u16), shape: Shape) -> Packet {
+        let number = number | (self.zero & 0xff) as u8;
+        let zero = (self.zero & 0xffff) as u16;
+        let ports = (ports.0 | zero, ports.1 | zero);
+        Packet {
+            source: Endpoint::new(self.addresses.0, number, ports.0),
+            destination: Endpoint::new(self.addresses.1, number, ports.1),
             shape,
         }
     }
+}
+
+/// The v4-mapped form of an address in network byte order.
+#[inline(always)]
+const fn mapped(address: u32, zero: u32) -> Address {
+    let [w0, w1, w2, w3] = Address::from_v4_be(address).0;
+    Address([w0 | zero, w1 | zero, w2 | zero, w3])
 }
 
 /// Bytes `index` of a word in network order, as a number.
@@ -89,18 +115,18 @@ const fn byte(word: u32, index: u32) -> u8 {
 /// the one a socket's connect was judged by, and nothing in a CI job needs the rest.
 #[inline(always)]
 #[must_use]
-pub const fn parse_ipv4(words: &[u32; IPV4_WORDS]) -> Packet {
+pub const fn parse_ipv4(words: &[u32; IPV4_WORDS], zero: u32) -> Packet {
     let [first, fragment, ttl_protocol, source, destination, payload] = *words;
-    let addresses = (Address::from_v4_be(source), Address::from_v4_be(destination));
+    let headers = Headers { addresses: (mapped(source, zero), mapped(destination, zero)), zero };
     let number = byte(ttl_protocol, 1);
     if byte(first, 0) != 0x45 {
-        return Packet::new(addresses, number, (0, 0), Shape::Unparsable);
+        return headers.packet(number, (0, 0), Shape::Unparsable);
     }
     // The more-fragments flag and the offset (RFC 791 §3.1); the reserved and don't-fragment bits aside.
     if u32::from_be(fragment) & 0x3fff != 0 {
-        return Packet::new(addresses, number, (0, 0), Shape::Fragment);
+        return headers.packet(number, (0, 0), Shape::Fragment);
     }
-    transport(addresses, number, payload, byte(ttl_protocol, 0))
+    transport(headers, true, number, payload, byte(ttl_protocol, 0))
 }
 
 /// Parses an IPv6 packet from its first 44 bytes (RFC 8200). `load` returns the 8 bytes at an offset
@@ -108,26 +134,29 @@ pub const fn parse_ipv4(words: &[u32; IPV4_WORDS]) -> Packet {
 #[inline(always)]
 pub fn parse_ipv6(
     words: &[u32; IPV6_WORDS],
+    zero: u32,
     mut load: impl FnMut(u32) -> Option<[u32; 2]>,
 ) -> Packet {
     let [first, length, s0, s1, s2, s3, d0, d1, d2, d3, payload] = *words;
-    let addresses = (Address([s0, s1, s2, s3]), Address([d0, d1, d2, d3]));
+    let headers =
+        Headers { addresses: (Address([s0, s1, s2, s3]), Address([d0, d1, d2, d3])), zero };
+    let is_v4 = headers.addresses.1.v4_be().is_some();
     let mut number = byte(length, 2);
     if byte(first, 0) >> 4 != 6 {
-        return Packet::new(addresses, number, (0, 0), Shape::Unparsable);
+        return headers.packet(number, (0, 0), Shape::Unparsable);
     }
     let hop_limit = byte(length, 3);
     if !is_extension(number) {
-        return transport(addresses, number, payload, hop_limit);
+        return transport(headers, is_v4, number, payload, hop_limit);
     }
     let mut offset = IPV6_HEADER_BYTES;
     for _ in 0..MAX_EXTENSIONS {
         let Some([header, _]) = load(offset) else {
-            return Packet::new(addresses, number, (0, 0), Shape::Unparsable);
+            return headers.packet(number, (0, 0), Shape::Unparsable);
         };
         match number {
             extension::FRAGMENT => {
-                return Packet::new(addresses, byte(header, 0), (0, 0), Shape::Fragment);
+                return headers.packet(byte(header, 0), (0, 0), Shape::Fragment);
             }
             extension::HOP_BY_HOP | extension::DESTINATION => {
                 number = byte(header, 0);
@@ -135,16 +164,16 @@ pub fn parse_ipv6(
                 offset = offset.wrapping_add((u32::from(byte(header, 1)) + 1) * 8);
             }
             // A routing header sends the packet on to where nobody here has looked.
-            _ => return Packet::new(addresses, number, (0, 0), Shape::Unparsable),
+            _ => return headers.packet(number, (0, 0), Shape::Unparsable),
         }
         if !is_extension(number) {
             return match load(offset) {
-                Some([payload, _]) => transport(addresses, number, payload, hop_limit),
-                None => Packet::new(addresses, number, (0, 0), Shape::Unparsable),
+                Some([payload, _]) => transport(headers, is_v4, number, payload, hop_limit),
+                None => headers.packet(number, (0, 0), Shape::Unparsable),
             };
         }
     }
-    Packet::new(addresses, number, (0, 0), Shape::Unparsable)
+    headers.packet(number, (0, 0), Shape::Unparsable)
 }
 
 /// IPv6 extension headers (IANA "IPv6 Extension Header Types").
@@ -166,17 +195,17 @@ const fn is_extension(number: u8) -> bool {
 /// Reads the first four bytes of the payload: ports, or ICMP type and code.
 #[inline(always)]
 const fn transport(
-    addresses: (Address, Address),
+    headers: Headers,
+    is_v4: bool,
     number: u8,
     payload: u32,
     hop_limit: u8,
 ) -> Packet {
-    let is_v4 = addresses.1.v4_be().is_some();
     match number {
         protocol::TCP | protocol::UDP => {
             let ports = u32::from_be(payload);
             let ports = ((ports >> 16) as u16, (ports & 0xffff) as u16);
-            Packet::new(addresses, number, ports, Shape::Transport)
+            headers.packet(number, ports, Shape::Transport)
         }
         // A rule that names ICMP means both families: one protocol number in every key.
         protocol::ICMP if is_v4 => {
@@ -185,7 +214,7 @@ const fn transport(
                 (3, 4) => Shape::PathMtu,
                 _ => Shape::Other,
             };
-            Packet::new(addresses, protocol::ICMP, (0, 0), shape)
+            headers.packet(protocol::ICMP, (0, 0), shape)
         }
         protocol::ICMPV6 if !is_v4 => {
             let shape = match byte(payload, 0) {
@@ -195,9 +224,9 @@ const fn transport(
                 135 | 136 if hop_limit == u8::MAX => Shape::Neighbour,
                 _ => Shape::Other,
             };
-            Packet::new(addresses, protocol::ICMP, (0, 0), shape)
+            headers.packet(protocol::ICMP, (0, 0), shape)
         }
-        _ => Packet::new(addresses, number, (0, 0), Shape::Other),
+        _ => headers.packet(number, (0, 0), Shape::Other),
     }
 }
 

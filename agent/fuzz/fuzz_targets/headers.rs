@@ -106,7 +106,7 @@ fn load<const WORDS: usize>(bytes: &[u8], offset: u32) -> Option<[u32; WORDS]> {
 
 fn ipv4(bytes: &[u8]) -> Packet {
     let Some(words) = load::<IPV4_WORDS>(bytes, 0) else { return Packet::UNPARSABLE };
-    let packet = parse_ipv4(&words);
+    let packet = parse_ipv4(&words, 0);
     let has_options = bytes[0] != 0x45;
     let is_fragment = bytes[6] & 0x3f != 0 || bytes[7] != 0;
     let has_ports = !has_options && !is_fragment && matches!(bytes[9], 6 | 17);
@@ -121,7 +121,7 @@ fn ipv4(bytes: &[u8]) -> Packet {
 fn ipv6(bytes: &[u8]) -> Packet {
     let Some(words) = load::<IPV6_WORDS>(bytes, 0) else { return Packet::UNPARSABLE };
     let mut loaded = Vec::new();
-    let packet = parse_ipv6(&words, |offset| {
+    let packet = parse_ipv6(&words, 0, |offset| {
         loaded.push(offset);
         load(bytes, offset)
     });

@@ -443,3 +443,6 @@ fn reopen(map: &Map) -> Result<Map, DatapathError> {
     let id = data.info().map_err(DatapathError::map("reading a map's id"))?.id();
     MapData::from_id(id).map(Map::Array).map_err(DatapathError::map("opening a map again"))
 }
+
+#[cfg(test)]
+mod tests;

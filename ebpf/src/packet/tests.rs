@@ -24,12 +24,12 @@ fn load<const WORDS: usize>(bytes: &[u8], offset: u32) -> Option<[u32; WORDS]> {
 }
 
 fn parsed_ipv4(bytes: &[u8]) -> Packet {
-    load(bytes, 0).map_or(Packet::UNPARSABLE, |words| parse_ipv4(&words))
+    load(bytes, 0).map_or(Packet::UNPARSABLE, |words| parse_ipv4(&words, 0))
 }
 
 fn parsed_ipv6(bytes: &[u8]) -> Packet {
     load(bytes, 0)
-        .map_or(Packet::UNPARSABLE, |words| parse_ipv6(&words, |offset| load(bytes, offset)))
+        .map_or(Packet::UNPARSABLE, |words| parse_ipv6(&words, 0, |offset| load(bytes, offset)))
 }
 
 fn address(ip: impl Into<IpAddr>) -> Address {
@@ -318,7 +318,7 @@ proptest! {
     #[test]
     fn extension_headers_end_the_search_whatever_is_loaded(words: [u32; IPV6_WORDS], served: [u32; 2]) {
         let mut loads = 0;
-        let parsed = parse_ipv6(&words, |_| {
+        let parsed = parse_ipv6(&words, 0, |_| {
             loads += 1;
             Some(served)
         });

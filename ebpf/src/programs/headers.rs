@@ -1,9 +1,9 @@
 //! Loads a packet's headers for the parser that the host tests share.
 
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, transmute};
 
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
-use weir_ebpf::packet::{IPV4_WORDS, IPV6_WORDS, Packet, parse_ipv4, parse_ipv6};
+use weir_ebpf::packet::{IPV4_WORDS, IPV6_WORDS, Packet, Shape, parse_ipv4, parse_ipv6};
 
 pub(crate) const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
 pub(crate) const ETH_P_IPV6: u32 = 0x86dd_u16.to_be() as u32;
@@ -42,17 +42,31 @@ pub(crate) fn protocol(skb: *mut __sk_buff) -> u32 {
 #[inline(always)]
 pub(crate) fn parse(skb: *mut __sk_buff, start: Start) -> Packet {
     let at = start.network_offset();
-    match protocol(skb) {
+    let zero = zero(skb);
+    let packet = match protocol(skb) {
         ETH_P_IP => match load::<IPV4_WORDS>(skb, at) {
-            Some(words) => parse_ipv4(&words),
-            None => Packet::UNPARSABLE,
+            Some(words) => parse_ipv4(&words, zero),
+            None => Packet::unparsable(zero),
         },
         ETH_P_IPV6 => match load::<IPV6_WORDS>(skb, at) {
-            Some(words) => parse_ipv6(&words, |offset| load::<2>(skb, offset.wrapping_add(at))),
-            None => Packet::UNPARSABLE,
+            Some(words) => {
+                parse_ipv6(&words, zero, |offset| load::<2>(skb, offset.wrapping_add(at)))
+            }
+            None => Packet::unparsable(zero),
         },
-        _ => Packet::UNPARSABLE,
-    }
+        _ => Packet::unparsable(zero),
+    };
+    // SAFETY: `zero` is 0, so the number is that of the shape.
+    let shape = unsafe { transmute::<u32, Shape>(packet.shape as u32 | zero) };
+    Packet { shape, ..packet }
+}
+
+/// The zero that [`weir_ebpf::packet`] wants: what is read from a context twice the verifier takes for two numbers.
+#[inline(always)]
+pub(crate) fn zero(skb: *mut __sk_buff) -> u32 {
+    // SAFETY: a word of the context, which nothing changes while the program runs.
+    let length = || unsafe { (&raw const (*skb).len).read_volatile() };
+    length() ^ length()
 }
 
 /// Loads words of the packet, counted from where its bytes begin.

@@ -205,10 +205,10 @@ fn continues(skb: *mut __sk_buff) -> bool {
 fn quoted_sender(skb: *mut __sk_buff) -> Option<Endpoint> {
     let quoted = if headers::protocol(skb) == ETH_P_IP {
         let words = headers::load::<IPV4_WORDS>(skb, ETHERNET_BYTES + IPV4_BYTES + ICMP_BYTES)?;
-        parse_ipv4(&words)
+        parse_ipv4(&words, headers::zero(skb))
     } else {
         let words = headers::load::<IPV6_WORDS>(skb, ETHERNET_BYTES + IPV6_BYTES + ICMP_BYTES)?;
-        parse_ipv6(&words, |_| None)
+        parse_ipv6(&words, headers::zero(skb), |_| None)
     };
     matches!(quoted.shape, Shape::Transport).then_some(quoted.source)
 }
