@@ -1,4 +1,5 @@
-//! What a node's containerd runs instead of runc: takes out of a bundle what the machine need not have, and becomes runc.
+//! What a node's containerd runs as its OCI runtime: takes out of a bundle what the machine need not have, and becomes the
+//! runtime that containerd's environment names.
 //!
 //! Limits are the kubelet's concern, not weir's, and the cgroup of a node need not have the controllers for them. For a
 //! pod in a slice containerd asks runc's systemd driver by `SLICE:PREFIX:ID`; of that is made the path that systemd would
@@ -11,6 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use weir_tests::node::RUNTIME;
 
 /// Of a container's resources.
 const LIMITS: [&str; 5] = ["cpu", "memory", "pids", "unified", "hugepageLimits"];
@@ -21,7 +23,8 @@ fn main() -> Result<()> {
     if let Some([_, bundle]) = words.windows(2).find(is_flag) {
         rewrite(&Path::new(bundle).join("config.json"))?;
     }
-    Err(Command::new("runc").args(words).exec()).context("executing runc")
+    let runtime = std::env::var(RUNTIME).with_context(|| format!("{RUNTIME} is not set"))?;
+    Err(Command::new(&runtime).args(words).exec()).with_context(|| format!("executing {runtime}"))
 }
 
 /// Changes the bundle with this configuration.

@@ -16,6 +16,7 @@ use super::view::{FOLDER, View};
 use crate::exec::{self, DEFAULT_LIMIT, Running};
 use crate::packages::{self, Package};
 use crate::programs::target_folder;
+use crate::vm::guest_folder;
 
 /// Where containerd listens, in the view: its usual place.
 pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
@@ -23,7 +24,10 @@ pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
 pub(super) const ROOT: &str = "/run/node/containerd";
 const CONFIG: &str = "/run/node/containerd.toml";
 const LOG: &str = "/run/node/containerd.log";
-/// The program of this package that takes runc's place.
+/// Names the OCI runtime of a node's containers, in containerd's environment: runc, or crun where the machine is
+/// emulated, because that begins a container in a fraction of the instructions.
+pub const RUNTIME: &str = "WEIR_LAB_RUNTIME";
+/// The program of this package that takes its place.
 const RUNC: &str = "weir-lab-runc";
 
 /// Releases of containerd that differ in what an agent meets.
@@ -188,6 +192,7 @@ impl Process {
     pub(super) fn start(view: &View) -> Result<Self> {
         let mut command = view.command("sh");
         command.args(["-c", &format!("exec containerd --config {CONFIG} >> {LOG} 2>&1")]);
+        command.env(RUNTIME, if guest_folder().is_some() { "crun" } else { "runc" });
         let process = exec::spawn_as(command, "containerd".to_owned());
         Ok(Self { process: process.context("starting containerd")? })
     }

@@ -27,7 +27,7 @@ use anyhow::{Context, Result, ensure};
 pub use self::container::{Container, ContainerSpec};
 use self::containerd::Limits;
 use self::containerd::Process;
-pub use self::containerd::{Containerd, Series};
+pub use self::containerd::{Containerd, RUNTIME, Series};
 use self::cri::Cri;
 pub use self::docker::{Daemon, Docker, Placement};
 pub use self::image::Image;

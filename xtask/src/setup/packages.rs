@@ -17,7 +17,7 @@ enum Sign {
 use Sign::{File, Program};
 
 /// Package, sign. A tool that somebody installed in another way is good enough.
-const NEEDED: [(&str, Sign); 37] = [
+const NEEDED: [(&str, Sign); 38] = [
     // Building: C for ring and the test programs, C++ for libFuzzer.
     ("gcc", Program("cc")),
     ("g++", Program("c++")),
@@ -37,6 +37,7 @@ const NEEDED: [(&str, Sign); 37] = [
     ("unbound", Program("unbound")),
     ("containerd", Program("containerd")),
     ("runc", Program("runc")),
+    ("crun", Program("crun")),
     ("containernetworking-plugins", File("/usr/lib/cni/bridge")),
     ("busybox-static", Program("busybox")),
     // Virtual machines of other kernels.
