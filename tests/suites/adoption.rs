@@ -10,10 +10,11 @@ use weir_tests::lab::{Lab, addresses};
 use weir_tests::node::{Container, ContainerSpec, Image, Node, Options, Pod, PodSpec};
 use weir_tests::profile::Profile;
 use weir_tests::programs::{self, Program};
+use weir_tests::vm::repetitions;
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// How often the agent is killed under churn.
-const KILLS: u64 = 20;
+const KILLS: usize = 20;
 
 struct World {
     lab: Lab,
@@ -172,10 +173,10 @@ fn enforcement_is_never_weaker_under_kills_and_churn() -> Result<()> {
     ensure!(code == 0, "{said}");
     let loops = format!("while :; do {}; done", attack());
     let _attacker = old.start(ContainerSpec::new("attacker", &world.image).shell(&loops))?;
-    for kill in 0..KILLS {
+    for kill in 0..repetitions(KILLS) {
         let (pod, barrier) = world.begin(&format!("churn-{kill}"))?;
         // A different instant of the new pod's start each time, and of the old one's adoption.
-        let instant = Duration::from_micros((kill * 7919) % 60_000);
+        let instant = Duration::from_micros(kill as u64 * 7919 % 60_000);
         std::thread::sleep(instant);
         agent.process().signal(Signal::SIGKILL)?;
         agent.kill().ok();

@@ -20,7 +20,7 @@ use weir_tests::lab::question::{
     LIMIT, OTHER, POD_LISTENER, SILENCE, Transport, answer_tcp, answer_udp, answered, ask, serve,
 };
 use weir_tests::lab::{Host, addresses::FOREIGN};
-use weir_tests::vm::patient;
+use weir_tests::vm::{patient, repetitions};
 
 /// The agent's view of a lab, its host's end being the lab's node.
 fn on_node<T: Send + 'static>(
@@ -384,9 +384,9 @@ fn no_thread_changes_its_namespace() -> Result<()> {
 
 #[test]
 fn a_pod_start_costs_little() -> Result<()> {
-    const PODS: usize = 100;
+    let pods = repetitions(100);
     let mut rows: [Vec<Duration>; 6] = Default::default();
-    for _ in 0..PODS {
+    for _ in 0..pods {
         let (node, pod) = PodLab::plain(Plugin::Ptp)?;
         let path = pod.netns().path();
         let row = node.run(async move {
@@ -421,7 +421,7 @@ fn a_pod_start_costs_little() -> Result<()> {
         ["open, enter", "uplink", "listener", "install", "all", "again"].iter().zip(&mut rows)
     {
         list.sort();
-        let (p50, p99) = (list[PODS / 2], list[PODS * 99 / 100]);
+        let (p50, p99) = (list[pods / 2], list[pods * 99 / 100]);
         println!("{name:12} p50 {p50:?} p99 {p99:?}");
         all.push(p50);
     }

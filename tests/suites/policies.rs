@@ -15,7 +15,7 @@ use weir_tests::lab::addresses;
 use weir_tests::node::{Container, Node, Pod, PodSpec};
 use weir_tests::profile::Profile;
 use weir_tests::traces;
-use weir_tests::vm::patient;
+use weir_tests::vm::{patient, repetitions};
 use weir_tests::weir::Event;
 
 /// What the profiles allow, at port 80.
@@ -345,7 +345,7 @@ fn a_thousand_reloads_let_nothing_out_and_refuse_nothing_that_stays_allowed() ->
     let _flood = pod.start(jobs.flood(None))?;
     let faults = faults();
     let mut bad = Vec::new();
-    for round in 0..RELOADS {
+    for round in 0..repetitions(RELOADS) {
         for at in 0..bad.len() {
             folder.remove(&format!("bad-{at}.yaml"))?;
         }
@@ -368,7 +368,7 @@ fn a_thousand_reloads_let_nothing_out_and_refuse_nothing_that_stays_allowed() ->
         agent.wait_for(expected).with_context(|| format!("reload {round}"))?;
     }
     let (visits, _) = visitor.end()?;
-    ensure!(visits > 100, "only {visits} visits");
+    ensure!(visits > repetitions(100) as u64, "only {visits} visits");
     download.flows()?;
     silent(&watch)?;
     let refused = agent.records(&pod.spec().uid, "violation")?;

@@ -17,6 +17,7 @@ use weir_tests::jobs::{Jobs, LIMIT, connects, fetch, listeners, passes, silent};
 use weir_tests::lab::addresses;
 use weir_tests::node::{Node, PodSpec};
 use weir_tests::traces;
+use weir_tests::vm::{patient, repetitions};
 
 /// What the profiles allow, at port 80, and where it is.
 const FILES: &str = "files.example.com";
@@ -107,7 +108,7 @@ fn a_dead_agent_leaves_everything_as_it_was_and_the_next_one_goes_on() -> Result
 
 #[test]
 fn kills_at_random_instants_open_nothing_and_lose_nothing() -> Result<()> {
-    const KILLS: u64 = 30;
+    let kills = repetitions(30);
     let jobs = Jobs::new()?;
     let agent = Jobs::allowing(&[FILES]).start(&jobs.node)?;
     let watch = jobs.watch_attacker()?;
@@ -131,12 +132,12 @@ fn kills_at_random_instants_open_nothing_and_lose_nothing() -> Result<()> {
             })
             .collect();
         let mut dice = Dice::new(0x5eed);
-        let last = (0..KILLS).try_fold(agent, |agent, kill| {
+        let last = (0..kills).try_fold(agent, |agent, kill| {
             // Some agents have only begun to load, some follow all pods.
             if kill % 3 != 0 {
                 agent.wait_for("reconciled")?;
             }
-            std::thread::sleep(Duration::from_millis(dice.below(700)));
+            std::thread::sleep(patient(Duration::from_millis(dice.below(700))));
             agent.kill()?;
             silent(&watch).with_context(|| format!("kill {kill}"))?;
             Agent::spawn(&jobs.node)
@@ -307,7 +308,6 @@ fn a_second_agent_refuses_and_harms_nobody() -> Result<()> {
 
 #[test]
 fn an_upgrade_replaces_every_program_without_an_instant_of_open_egress() -> Result<()> {
-    const UPGRADES: usize = 20;
     let jobs = Jobs::new()?;
     let mut agent = Jobs::allowing(&[FILES]).start(&jobs.node)?;
     let watch = jobs.watch_attacker()?;
@@ -316,7 +316,7 @@ fn an_upgrade_replaces_every_program_without_an_instant_of_open_egress() -> Resu
     let flood = pod.start(jobs.flood(None))?;
     let mut programs = traces::programs(&jobs.node, pod.id())?;
     ensure!(programs.len() >= 12, "{programs:?}");
-    for upgrade in 0..UPGRADES {
+    for upgrade in 0..repetitions(20) {
         agent.stop()?;
         agent = next_agent(&jobs.node, 1)?;
         let now = traces::programs(&jobs.node, pod.id())?;
