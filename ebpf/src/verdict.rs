@@ -160,13 +160,13 @@ pub enum Passage {
 /// Judges a packet on the wire, outside the pod. Nothing that happens inside counts here: no loopback,
 /// no address of the pod's own, no word of a socket but of the one that the packet still belongs to.
 ///
-/// A path-MTU message is judged by `quoted`, the sender of the packet that it quotes.
+/// A path-MTU message is judged by what `quoted` returns, the sender of the packet that it quotes.
 #[inline(always)]
 pub fn judge_wire(
     pod: &PodState,
     packet: &Packet,
     passage: Passage,
-    quoted: Option<Endpoint>,
+    quoted: impl FnOnce() -> Option<Endpoint>,
     tables: &impl Tables,
 ) -> Verdict {
     let destination = &packet.destination;
@@ -191,7 +191,7 @@ pub fn judge_wire(
         Shape::LinkControl | Shape::Neighbour if works_the_link(packet, tables) => {
             Verdict::pass(Ruling::Control)
         }
-        Shape::PathMtu => match quoted {
+        Shape::PathMtu => match quoted() {
             Some(sender) if sender.address == destination.address => {
                 let verdict = judge_endpoint(&sender, tables);
                 match verdict.ruling {

@@ -228,7 +228,7 @@ fn check_connect(state: &PodState, to: &Endpoint, tables: &Same) {
 fn check_wire(state: &PodState, packet: &Packet, tables: &Same) {
     let to = &packet.destination;
     for passage in [Passage::Stranger, Passage::Reply] {
-        let verdict = judge_wire(state, packet, passage, None, tables);
+        let verdict = judge_wire(state, packet, passage, || None, tables);
         assert_ne!(verdict.ruling, Ruling::Local, "{packet:?}");
         assert_eq!(verdict.ruling == Ruling::HardBlocked, is_hard_blocked(state, to), "{packet:?}");
         match verdict.ruling {

@@ -89,8 +89,7 @@ fn judge(
     let key = WireKey { source: packet.source, destination: to };
     let (passage, rule) =
         if admitted { (Passage::Admitted, 0) } else { passage(pod, skb, packet, &key) };
-    let quoted = if matches!(packet.shape, Shape::PathMtu) { quoted_sender(skb) } else { None };
-    let verdict = judge_wire(pod.state, packet, passage, quoted, pod);
+    let verdict = judge_wire(pod.state, packet, passage, || quoted_sender(skb), pod);
     let hard = match verdict.ruling {
         Ruling::Admitted => {
             match tag {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 fn wired(world: &World, to: Endpoint, shape: Shape, passage: Passage) -> Verdict {
-    judge_wire(&world.state, &packet(to, shape), passage, None, world)
+    judge_wire(&world.state, &packet(to, shape), passage, || None, world)
 }
 
 #[test]
@@ -91,12 +91,12 @@ fn path_mtu_messages_pass_on_the_wire_to_an_allowed_sender_of_what_they_quote() 
     let sender = endpoint(ALLOWED, TCP, 443);
     let world = World::closed().allowing(sender, u32::MAX, 1);
     let message = packet(endpoint(ALLOWED, ICMP, 0), Shape::PathMtu);
-    let judge = |quoted| judge_wire(&world.state, &message, Passage::Stranger, quoted, &world);
+    let judge = |quoted| judge_wire(&world.state, &message, Passage::Stranger, || quoted, &world);
     assert_eq!(judge(Some(sender)), Verdict::pass(Ruling::Control));
     let refused = Verdict::refused(Reason::ProtocolNotAllowed);
     assert_eq!(judge(None), refused);
     assert_eq!(judge(Some(endpoint(ALLOWED, TCP, 80))), refused);
     let elsewhere = packet(endpoint("192.0.2.8", ICMP, 0), Shape::PathMtu);
-    let judged = judge_wire(&world.state, &elsewhere, Passage::Stranger, Some(sender), &world);
+    let judged = judge_wire(&world.state, &elsewhere, Passage::Stranger, || Some(sender), &world);
     assert_eq!(judged, refused);
 }
