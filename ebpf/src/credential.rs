@@ -130,7 +130,16 @@ impl NamePattern {
     }
 }
 
-/// A walk up a path whose file name is the pattern's. All is masks, ones for yes, so that a walk is one path for the
+/// The first `count` patterns, as one bit of each.
+#[inline(always)]
+#[must_use]
+pub const fn first(count: u32) -> u64 {
+    (1 << (count & 31)) - 1
+}
+
+const _: () = assert!(PATTERNS < 32);
+
+/// A walk up a path by several patterns at once. All is sets of them, one bit of each, so that a walk is one path for the
 /// verifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Walk {
@@ -141,24 +150,28 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// The file name agrees.
-    pub const START: Self = Self { open: u64::MAX, found: 0 };
+    /// By the patterns whose file name agrees.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(open: u64) -> Self {
+        Self { open, found: 0 }
+    }
 
-    /// Looks at what is above the components that agree: `complete` when they are all that the pattern has, `anywhere` when
-    /// it may begin anywhere, `at_root` when the root is above.
+    /// Looks at what is above the components that agree: `complete` are patterns that have no others, `anywhere` those that
+    /// may begin anywhere, and `at_root` is all of them when the root is above.
     #[inline(always)]
     pub const fn rise(&mut self, complete: u64, anywhere: u64, at_root: u64) {
         self.found |= self.open & complete & (anywhere | at_root);
         self.open &= !complete & !at_root;
     }
 
-    /// The next component agrees or not.
+    /// The next component agrees with these.
     #[inline(always)]
     pub const fn meet(&mut self, agrees: u64) {
         self.open &= agrees;
     }
 
-    /// Ones when the path is one of the pattern's.
+    /// The patterns that the path is one of.
     #[inline(always)]
     #[must_use]
     pub const fn found(&self) -> u64 {

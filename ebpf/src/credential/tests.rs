@@ -38,7 +38,7 @@ fn matches(text: &str, path: &str) -> bool {
     let parts: std::vec::Vec<&str> = path[1..].rsplit('/').collect();
     let mask = |yes: bool| if yes { u64::MAX } else { 0 };
     let (file_name, folders) = parts.split_first().unwrap();
-    let mut walk = Walk::START;
+    let mut walk = Walk::new(1);
     walk.meet(mask(pattern.components[0].differs(&name(file_name)) == 0));
     for depth in 1..=COMPONENTS {
         let complete = mask(depth == pattern.count as usize);

@@ -84,23 +84,28 @@ impl Place {
 /// All ones where two numbers are the same, else all zeros.
 #[inline(always)]
 pub(crate) fn same(a: u64, b: u64) -> u64 {
-    let differs = a ^ b;
-    let mask;
+    differ(a, b).wrapping_sub(1)
+}
+
+/// 1 where two numbers are not the same, else 0.
+#[inline(always)]
+pub(crate) fn differ(a: u64, b: u64) -> u64 {
+    let bits = a ^ b;
+    let highest;
     // By hand: the compiler would make branches of it, and the verifier two paths of each.
     // SAFETY: arithmetic on registers. Zero alone has no highest bit in itself or its negative.
     unsafe {
         core::arch::asm!(
-            "{mask} = {differs}",
-            "{mask} = -{mask}",
-            "{mask} |= {differs}",
-            "{mask} >>= 63",
-            "{mask} += -1",
-            differs = in(reg) differs,
-            mask = out(reg) mask,
+            "{highest} = {bits}",
+            "{highest} = -{highest}",
+            "{highest} |= {bits}",
+            "{highest} >>= 63",
+            bits = in(reg) bits,
+            highest = out(reg) highest,
             options(pure, nomem, nostack),
         );
     }
-    mask
+    highest
 }
 
 /// Writes the components of a path, the file name first, through mounts, as the kernel's `prepend_path` does

@@ -11,7 +11,8 @@ use aya_ebpf::{
 use weir_ebpf::{
     address::{Address, Endpoint},
     credential::{
-        COMPONENTS, FileKey, PATTERNS, PathPattern, PathPatterns, Walk, WatchedFile, kind,
+        self, COMPONENTS, FileKey, Name, PATTERNS, PathPattern, PathPatterns, Walk, WatchedFile,
+        kind,
     },
     lineage::{Lineage, flags as lineage_flags, place},
     pod::{SLOTS, flags},
@@ -24,7 +25,7 @@ use crate::{
     lineage,
     maps::{fired, guard_offsets, offsets},
     members,
-    paths::{self, Place, same},
+    paths::{self, Place, differ, same},
     subject::{PASS, Subject},
 };
 
@@ -222,45 +223,65 @@ fn other_process(at: Place, inode: u64, offsets: &KernelOffsets) -> Option<(u64,
 /// The pattern that a path agrees with, or [`OTHER`].
 #[inline(never)]
 fn find(patterns: *const PathPatterns, at: &Place, root: &Place) -> u32 {
-    let offsets = offsets();
-    let at = at.below_mount(offsets);
-    let name = at.name(offsets);
-    // SAFETY: words of a live map value.
-    let count = unsafe { (*patterns).count };
-    for index in 0..PATTERNS as u32 {
-        if index >= count {
-            break;
-        }
-        // SAFETY: below the length of the array, of a live map value.
-        let pattern = unsafe {
-            &*(&raw const (*patterns).patterns).cast::<PathPattern>().add(index as usize)
-        };
-        let [file_name, ..] = &pattern.components;
-        if file_name.differs(&name) == 0 && leads_up(pattern, &at, root) != 0 {
-            return index;
-        }
-    }
-    OTHER
+    let at = at.below_mount(offsets());
+    let open = open(patterns, &at);
+    let found = if open == 0 { 0 } else { lead_up(patterns, open, &at, root) };
+    // Arithmetic: which one it is the verifier does not know, and so it goes through what follows once.
+    if found == 0 { OTHER } else { found.trailing_zeros() }
 }
 
-/// Whether a path whose file name agrees does so further up; 0 where it does not.
+/// The patterns with whose file name a path agrees.
 #[inline(never)]
-fn leads_up(pattern: &PathPattern, at: &Place, root: &Place) -> u64 {
+fn open(patterns: *const PathPatterns, at: &Place) -> u64 {
+    // SAFETY: words of a live map value.
+    let count = unsafe { (*patterns).count };
+    agreeing(patterns, 0, &at.name(offsets())) & credential::first(count)
+}
+
+/// Which of the patterns `open`, with whose file name a path agrees, agree with it further up.
+///
+/// All of them at once, and each folder once: the verifier would follow each pattern's walk by itself.
+#[inline(never)]
+fn lead_up(patterns: *const PathPatterns, open: u64, at: &Place, root: &Place) -> u64 {
     let (offsets, mut at) = (offsets(), *at);
-    let (count, anywhere) = (u64::from(pattern.count), same(u64::from(pattern.anchored), 0));
-    let mut walk = Walk::START;
-    for depth in 1..COMPONENTS {
-        let (parent, at_root) = above(&at, root, offsets);
-        walk.rise(same(count, depth as u64), anywhere, at_root);
-        at.dentry = parent;
+    let anywhere = !those(patterns, |pattern| differ(u64::from(pattern.anchored), 0));
+    let mut walk = Walk::new(open);
+    let rise = |walk: &mut Walk, at: &Place, depth: u64| {
+        let (parent, at_root) = above(at, root, offsets);
+        let others = those(patterns, |pattern| differ(u64::from(pattern.count), depth));
+        walk.rise(!others, anywhere, at_root);
+        parent
+    };
+    for depth in 1..COMPONENTS as u64 {
+        at.dentry = rise(&mut walk, &at, depth);
         at = at.below_mount(offsets);
-        // SAFETY: below the length of the array, of a live map value.
-        let component = unsafe { &*pattern.components.as_ptr().add(depth) };
-        walk.meet(same(component.differs(&at.name(offsets)), 0));
+        walk.meet(agreeing(patterns, depth, &at.name(offsets)));
     }
-    let (_, at_root) = above(&at, root, offsets);
-    walk.rise(same(count, COMPONENTS as u64), anywhere, at_root);
+    rise(&mut walk, &at, COMPONENTS as u64);
     walk.found()
+}
+
+/// The patterns of which the component at `depth` agrees with a name; those beyond the last one among them.
+#[inline(always)]
+fn agreeing(patterns: *const PathPatterns, depth: u64, name: &Name) -> u64 {
+    !those(patterns, |pattern| {
+        // SAFETY: callers ask for components below their number, of a live map value.
+        let component = unsafe { &*pattern.components.as_ptr().add(depth as usize) };
+        differ(component.differs(name), 0)
+    })
+}
+
+/// The patterns of which `is` says 1 and not 0, as one bit of each.
+#[inline(always)]
+fn those(patterns: *const PathPatterns, is: impl Fn(&PathPattern) -> u64) -> u64 {
+    let mut set = 0;
+    for index in 0..PATTERNS {
+        // SAFETY: below the length of the array, of a live map value.
+        let pattern =
+            unsafe { &*(&raw const (*patterns).patterns).cast::<PathPattern>().add(index) };
+        set |= is(pattern) << index;
+    }
+    set
 }
 
 /// The entry above another, and whether it is the root: by mounts that of the process, else that of the file system.
