@@ -132,6 +132,9 @@ const _: () = assert!(ANCESTORS.is_power_of_two());
 pub mod flags {
     /// It has read a credential file that its profile watches, or descends from one that has.
     pub const CREDENTIAL_READ: u32 = 1;
+    /// It came into the pod from outside, and has executed nothing since: a container runtime on the way to a command, and
+    /// no ancestor of it.
+    pub const FROM_OUTSIDE: u32 = 1 << 1;
 }
 
 /// Where the ancestor at a depth is kept: the nearer one ahead of the one further away.

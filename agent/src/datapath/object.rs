@@ -42,6 +42,7 @@ use super::{
     watched::Watched,
     wire,
 };
+use crate::system::clock;
 
 /// The object that `build.rs` made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
@@ -219,6 +220,7 @@ impl Datapath {
             .override_global("GUARD_OFFSETS", &guard, true)
             .override_global("MAP_ID", &known.map_id.unwrap_or_default(), true)
             .override_global("PROCESS_LIMITS", &processes, true)
+            .override_global("HOOKED_SINCE", &clock::boottime_ns(), true)
             .override_global("PROVER", &prover, true)
             .override_global("SLOT_WITHOUT_CGROUP", &options.slot_without_cgroup, true)
             .override_global("COARSE_CLOCK", &coarse_clock, true)

@@ -8,10 +8,21 @@ use nix::time::{ClockId, clock_gettime};
 #[must_use]
 pub fn monotonic_ns() -> u64 {
     // The clock exists on every kernel; were it not to, every entry would count as expired.
-    let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return u64::MAX };
+    read_ns(ClockId::CLOCK_MONOTONIC).unwrap_or(u64::MAX)
+}
+
+/// Nanoseconds on the clock by which the kernel tells when a process began (`start_boottime`), which counts while the
+/// machine sleeps.
+#[must_use]
+pub fn boottime_ns() -> u64 {
+    read_ns(ClockId::CLOCK_BOOTTIME).unwrap_or(u64::MAX)
+}
+
+fn read_ns(clock: ClockId) -> Option<u64> {
+    let now = clock_gettime(clock).ok()?;
     let seconds = u64::try_from(now.tv_sec()).unwrap_or_default();
     let nanoseconds = u64::try_from(now.tv_nsec()).unwrap_or_default();
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
+    Some(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
 }
 
 /// A moment of [`Instant`] as nanoseconds on the monotonic clock.

@@ -17,7 +17,8 @@ use aya_ebpf::{
 };
 use weir_ebpf::{
     lineage::{
-        ARGUMENT_BYTES, DIGEST_START, Lineage, Member, PROCESSES as PROCESS_COUNT, digest, place,
+        ARGUMENT_BYTES, DIGEST_START, Lineage, Member, PROCESSES as PROCESS_COUNT, digest, flags,
+        place,
     },
     pod::SLOTS,
     process::{ANCESTORS, Ancestor, Process, ProcessKey},
@@ -26,7 +27,7 @@ use weir_ebpf::{
 use crate::{
     account,
     attribution::{self, current_tgid, read},
-    maps::{CGROUPS, COUNTERS, guard_offsets, offsets, process_limits},
+    maps::{CGROUPS, COUNTERS, guard_offsets, offsets, process_limits, sees_birth_at},
     members,
 };
 
@@ -80,7 +81,7 @@ pub(crate) fn of_current() -> Kept {
     let Some(member) = members::of_current() else { return Kept::Stranger };
     // SAFETY: the helper takes nothing and returns the running task.
     let task = unsafe { bpf_get_current_task() };
-    find(task, tgid, member, true).map_or(Kept::Unkept, Kept::As)
+    find(task, tgid, member, Executes::Not).map_or(Kept::Unkept, Kept::As)
 }
 
 /// Whether the pod in a slot may start another process.
@@ -175,6 +176,9 @@ fn born(child: u64) {
         tgid,
         exec_id: read(child, offsets.task_self_exec_id),
     };
+    if parent.flags & flags::FROM_OUTSIDE != 0 {
+        return;
+    }
     let ancestor = Ancestor { comm: read(leader, offsets.task_comm), tgid: parent.process.tgid };
     // SAFETY: the place is inside the array, whatever the depth is.
     unsafe { *(&raw mut entry.ancestors).cast::<Ancestor>().add(place(parent.depth)) = ancestor };
@@ -188,7 +192,7 @@ pub(crate) fn weir_exec(ctx: BtfTracePointContext) -> i32 {
     let tgid = current_tgid();
     let known = of(tgid).or_else(|| {
         // Who brought it here is not the pod's.
-        members::of_current().and_then(|member| find(task, tgid, member, false))
+        members::of_current().and_then(|member| find(task, tgid, member, Executes::Now))
     });
     let Some(entry) = known else { return 0 };
     // SAFETY: the kernel returned it for this run; the only thread of the process is here.
@@ -196,6 +200,7 @@ pub(crate) fn weir_exec(ctx: BtfTracePointContext) -> i32 {
     entry.process.exec_id = read(task, offsets.task_self_exec_id);
     entry.comm = read(task, offsets.task_comm);
     entry.arguments = arguments(task);
+    entry.flags &= !flags::FROM_OUTSIDE;
     0
 }
 
@@ -237,10 +242,17 @@ pub(crate) fn weir_free(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// Writes down a process that was not forked by one that is known, with the ancestors that it has now, if it is asked
-/// for them.
+/// Whether a process executes a program, so that what it was before is not the pod's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Executes {
+    Now,
+    Not,
+}
+
+/// Writes down a process that was not forked by one that is known: with the ancestors that it has now, if it has run since
+/// before the hooks, else as one that came from outside.
 #[inline(always)]
-fn find(task: u64, tgid: u32, member: Member, with_ancestors: bool) -> Option<*mut Lineage> {
+fn find(task: u64, tgid: u32, member: Member, executes: Executes) -> Option<*mut Lineage> {
     let offsets = offsets();
     let blank = BLANK_LINEAGE.get(0)?;
     let found = keep(tgid, member.slot, blank)?;
@@ -252,7 +264,12 @@ fn find(task: u64, tgid: u32, member: Member, with_ancestors: bool) -> Option<*m
     entry.slot = member.slot;
     entry.process = attribution::key(task, leader, offsets);
     entry.comm = read(leader, offsets.task_comm);
-    if with_ancestors {
+    if executes == Executes::Now {
+        return Some(found);
+    }
+    if sees_birth_at(entry.process.start_ns) {
+        entry.flags |= flags::FROM_OUTSIDE;
+    } else {
         entry.depth = ANCESTORS as u32;
         let mut task = leader;
         for ancestor in &mut entry.ancestors {

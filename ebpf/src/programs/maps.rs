@@ -152,6 +152,16 @@ pub(crate) static GUARD_OFFSETS: Global<GuardOffsets> = Global::new(GuardOffsets
 static PROCESS_LIMITS: Global<ProcessLimits> =
     Global::new(ProcessLimits { of_pod: 0, of_all: 0, kept: 0 });
 
+/// When the hooks began to see births, in nanoseconds of the clock of `start_boottime`; set by the agent before loading.
+#[unsafe(no_mangle)]
+static HOOKED_SINCE: Global<u64> = Global::new(0);
+
+/// Whether a process that began then was seen to be born, if it was in a pod.
+#[inline(always)]
+pub(crate) fn sees_birth_at(start_ns: u64) -> bool {
+    start_ns >= HOOKED_SINCE.load()
+}
+
 /// How many processes pods may have.
 #[inline(always)]
 pub(crate) fn process_limits() -> ProcessLimits {
