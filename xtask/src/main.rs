@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Setup { check: true } => Ok(setup::report()),
         Command::Setup { check: false } => setup::run().map(|()| true),
-        Command::Check => check::run(check::Then::Nothing).map(|outcome| outcome.report()),
+        Command::Check => check::run().map(|outcome| outcome.report()),
         Command::Test { only, all } => test::run(only.as_deref(), all),
         Command::Vm(options) => vm::run(&options),
         Command::Demo => lab::demo(),

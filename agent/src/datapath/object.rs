@@ -203,7 +203,6 @@ impl Datapath {
         let coarse_clock = Probe::Helper(ProgramKind::CgroupSkb, HelperKind::KtimeGetCoarseNs);
         let coarse_clock = u32::from(coarse_clock.run() == Support::Yes);
         let chooses_errno = chooses_errno();
-        let processes = Kernel(options.processes);
         let prover = std::process::id();
         let mut loader = EbpfLoader::new();
         for name in SHARED.into_iter().filter(|_| pins.is_some()) {
@@ -219,7 +218,7 @@ impl Datapath {
             .override_global("OFFSETS", &Kernel(known.all), true)
             .override_global("GUARD_OFFSETS", &guard, true)
             .override_global("MAP_ID", &known.map_id.unwrap_or_default(), true)
-            .override_global("PROCESS_LIMITS", &processes, true)
+            .override_global("PROCESS_LIMITS", &Kernel(options.processes), true)
             .override_global("HOOKED_SINCE", &clock::boottime_ns(), true)
             .override_global("PROVER", &prover, true)
             .override_global("SLOT_WITHOUT_CGROUP", &options.slot_without_cgroup, true)

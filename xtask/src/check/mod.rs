@@ -48,19 +48,10 @@ impl Outcome {
     }
 }
 
-/// Whether the checks are all there is, or tests follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Then {
-    /// Nothing else: what tests would build anew is checked too.
-    Nothing,
-    /// All tests.
-    Tests,
-}
-
 /// Runs every check, also after one has failed.
-pub(crate) fn run(then: Then) -> Result<Outcome> {
+pub(crate) fn run() -> Result<Outcome> {
     let mut outcome = Outcome::default();
-    for (name, command) in commands(then) {
+    for (name, command) in commands() {
         say(&format!("check {name}"));
         outcome.note(name, shell::run(command));
     }
@@ -74,29 +65,22 @@ pub(crate) fn run(then: Then) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn commands(then: Then) -> Vec<(&'static str, Command)> {
+fn commands() -> Vec<(&'static str, Command)> {
     let mut document =
         cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"]);
     document.env("RUSTDOCFLAGS", "-D warnings");
+    let mut clippy = cargo(&["clippy", "--quiet", "--workspace", "--all-targets"]);
+    // With the fuzz targets, and what is there for them alone.
+    clippy.args(["--features", "weir-fuzz/targets", "--", "--cfg", "fuzzing", "-D", "warnings"]);
     let mut list = vec![
         ("fmt", cargo(&["fmt", "--all", "--check"])),
-        (
-            "clippy",
-            cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-        ),
+        ("clippy", clippy),
         // Advisories are a database on the network; what is checked here needs none.
         ("deny", cargo(&["deny", "--log-level", "error", "check", "bans", "licenses", "sources"])),
         ("doc", document),
     ];
     if let Some(command) = clippy_for_programs() {
         list.push(("clippy on the kernel programs", command));
-    }
-    if then == Then::Nothing {
-        // A workspace of their own, which shares no build with this one.
-        let manifest = "agent/fuzz/Cargo.toml";
-        let mut command = cargo(&["clippy", "--quiet", "--manifest-path", manifest, "--bins"]);
-        command.args(["--", "-D", "warnings"]).env("RUSTFLAGS", "--cfg fuzzing");
-        list.push(("clippy on the fuzz targets", command));
     }
     list
 }

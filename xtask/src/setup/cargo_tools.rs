@@ -18,8 +18,6 @@ pub(super) enum Tool {
     BpfLinker(Compiler),
     /// Checks licences, bans and sources of dependencies.
     CargoDeny,
-    /// Runs the fuzz targets.
-    CargoFuzz,
 }
 
 impl fmt::Display for Tool {
@@ -29,7 +27,6 @@ impl fmt::Display for Tool {
                 write!(formatter, "bpf-linker {BPF_LINKER} with LLVM {}", compiler.llvm)
             }
             Self::CargoDeny => formatter.write_str("cargo-deny 0.20.2"),
-            Self::CargoFuzz => formatter.write_str("cargo-fuzz 0.13.2"),
         }
     }
 }
@@ -47,7 +44,6 @@ impl Tool {
                 command
             }
             Self::CargoDeny => shell::cargo(&["install", "cargo-deny", "--version", "0.20.2"]),
-            Self::CargoFuzz => shell::cargo(&["install", "cargo-fuzz", "--version", "0.13.2"]),
         };
         command.args(["--locked", "--quiet"]);
         // A compiler's settings of the calling cargo are not meant for tools.
@@ -64,10 +60,8 @@ pub(super) fn missing(compiler: Option<Compiler>) -> Vec<Tool> {
     {
         tools.push(Tool::BpfLinker(compiler));
     }
-    for (program, tool) in [("cargo-deny", Tool::CargoDeny), ("cargo-fuzz", Tool::CargoFuzz)] {
-        if !shell::has(program) {
-            tools.push(tool);
-        }
+    if !shell::has("cargo-deny") {
+        tools.push(Tool::CargoDeny);
     }
     tools
 }

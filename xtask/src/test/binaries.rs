@@ -1,7 +1,7 @@
 //! The test programs that cargo builds, found through its JSON messages.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -34,7 +34,11 @@ pub(crate) fn build() -> Result<Vec<Binary>> {
     // It has no dependencies, and no tests that run it.
     shell::run(cargo(&["build", "--locked", "--package", "weir-initc"]))?;
     let words = ["test", "--locked", "--workspace", "--no-run", "--lib", "--bins", "--tests"];
-    let mut command = cargo(&words);
+    listed_by(cargo(&words))
+}
+
+/// The test programs that this call of cargo builds.
+pub(super) fn listed_by(mut command: Command) -> Result<Vec<Binary>> {
     command.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
     let messages = shell::capture(command)?;
     let mut binaries: Vec<Binary> = messages

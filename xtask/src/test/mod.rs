@@ -22,7 +22,7 @@ pub(crate) fn run(only: Option<&str>, everywhere: bool) -> Result<bool> {
     let mut summary = Summary::new(skips.clone(), begun)?;
     if only.is_none() {
         summary.begin("checks");
-        let outcome = check::run(check::Then::Tests)?;
+        let outcome = check::run()?;
         summary.add_passed(outcome.passed());
         for name in outcome.failed() {
             summary.add_failed(name);
@@ -52,9 +52,9 @@ pub(crate) fn run(only: Option<&str>, everywhere: bool) -> Result<bool> {
     let fuzzed: Vec<_> = fuzz::targets()?.into_iter().filter(|target| wanted(target)).collect();
     if !fuzzed.is_empty() {
         summary.begin("fuzz targets");
-    }
-    for target in &fuzzed {
-        summary.note(&format!("fuzz {target}"), fuzz::run(target));
+        for target in &fuzz::build(&fuzzed)? {
+            summary.note(&format!("fuzz {}", target.name), fuzz::run(target));
+        }
     }
     let mut stages = cases::STAGES.map(|lanes| vec![Vec::new(); lanes.len()]);
     // Stable: those of the same turn stay in the order of their names.
