@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::agent::Agent;
-use crate::exec::DEFAULT_LIMIT;
+use crate::exec::{self, DEFAULT_LIMIT};
 use crate::jobs::Jobs;
+use crate::lab::addresses;
 use crate::metrics::Samples;
 use crate::node::{Container, ContainerSpec, Node, Pod, PodSpec};
+use crate::programs::Program;
 use crate::vm::patient;
 
 /// `limits.processes` of an agent with [`limits`].
@@ -56,6 +58,22 @@ impl<'a> Kin<'a> {
         ensure!(last.ancestry() == ["sh", "intruder", "kin1", "kin2", "kin3"], "{last}");
         let arguments = b"/bin/intruder\0family\x003\0";
         ensure!(last.text("/process/arguments") == digest_of(arguments), "{last}");
+        Ok(())
+    }
+
+    /// Who brings a command into the pod, as container runtimes do, is none of its ancestors: he joined the cgroup and
+    /// started another there, but executed nothing.
+    pub fn who_brings_a_command_is_no_ancestor(&self, node: &Node) -> Result<()> {
+        let folder = self.pod.container_cgroup_folder(&self.job);
+        let leaf = folder.file_name().and_then(|name| name.to_str()).context("a cgroup's name")?;
+        let cgroup = format!("/sys/fs/cgroup{}/{leaf}", self.pod.cgroup());
+        let mut command = node.command("sh");
+        command.args(["-c", "echo 0 > \"$0/cgroup.procs\"; \"$@\"; :", &cgroup]);
+        command.arg(Program::Probe.path()?);
+        command.args(["tcp", &addresses::ATTACKER.v4.to_string(), "4000"]);
+        exec::run(command, DEFAULT_LIMIT)?.expect_code(0)?;
+        let brought = self.record("probe")?;
+        ensure!(brought.ancestry() == ["probe"], "{brought}");
         Ok(())
     }
 

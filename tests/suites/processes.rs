@@ -30,6 +30,11 @@ fn orphans_are_known_by_their_ancestors() -> Result<()> {
 }
 
 #[test]
+fn who_brings_a_command_is_no_ancestor() -> Result<()> {
+    act(false, |kin, node| kin.who_brings_a_command_is_no_ancestor(node))
+}
+
+#[test]
 fn threads_are_their_process() -> Result<()> {
     act(false, |kin, _| kin.threads_are_their_process())
 }
