@@ -60,11 +60,7 @@ pub struct Packet {
 
 impl Packet {
     /// A packet of which nothing could be read.
-    pub const UNPARSABLE: Self = Self {
-        source: Endpoint::new(Address([0; 4]), 0, 0),
-        destination: Endpoint::new(Address([0; 4]), 0, 0),
-        shape: Shape::Unparsable,
-    };
+    pub const UNPARSABLE: Self = Self::unparsable(0);
 
     /// [`Self::UNPARSABLE`], of which the verifier knows nothing.
     #[inline(always)]

@@ -152,7 +152,7 @@ pub(crate) static GUARD_OFFSETS: Global<GuardOffsets> = Global::new(GuardOffsets
 static PROCESS_LIMITS: Global<ProcessLimits> =
     Global::new(ProcessLimits { of_pod: 0, of_all: 0, kept: 0 });
 
-/// When the hooks began to see births, in nanoseconds of the clock of `start_boottime`; set by the agent before loading.
+/// Just before the hooks began to see births, in nanoseconds of the clock of `start_boottime`; set by the agent before loading.
 #[unsafe(no_mangle)]
 static HOOKED_SINCE: Global<u64> = Global::new(0);
 

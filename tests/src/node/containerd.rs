@@ -25,7 +25,7 @@ pub(super) const ROOT: &str = "/run/node/containerd";
 const CONFIG: &str = "/run/node/containerd.toml";
 const LOG: &str = "/run/node/containerd.log";
 /// Names the OCI runtime of a node's containers, in containerd's environment: runc, or crun where the machine is
-/// emulated, because that begins a container in a fraction of the instructions.
+/// emulated. Clusters have either, and the two do not enter a pod's cgroup alike.
 pub const RUNTIME: &str = "WEIR_LAB_RUNTIME";
 /// The program of this package that takes its place.
 const RUNC: &str = "weir-lab-runc";
