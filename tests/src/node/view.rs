@@ -30,12 +30,13 @@ exec unshare --mount --cgroup --propagation private sh -c \"$2\" sh \"$3\"";
 
 /// Makes the file systems, says so, and waits for its standard input to end.
 ///
-/// The namespaces of other labs are let go of: a mount that is only hidden would keep them.
+/// The namespaces of other labs are let go of: a mount that is only hidden would keep them. Lazily, which
+/// is one call for all: one by one, `umount --recursive` fails on a namespace that its lab deletes meanwhile.
 const KEEP: &str = "set -e
 files=$1
 umount -R /sys/fs/cgroup
 while mountpoint -q /sys/fs/bpf; do umount /sys/fs/bpf; done
-while mountpoint -q /run/netns; do umount -R /run/netns; done
+while mountpoint -q /run/netns; do umount --lazy /run/netns; done
 mount -t cgroup2 none /sys/fs/cgroup
 mkdir /sys/fs/cgroup/system.slice
 echo 0 > /sys/fs/cgroup/system.slice/cgroup.procs
