@@ -133,7 +133,7 @@ pub mod flags {
     /// It has read a credential file that its profile watches, or descends from one that has.
     pub const CREDENTIAL_READ: u32 = 1;
     /// It came into the pod from outside, and has executed nothing since: a container runtime on the way to a command, and
-    /// no ancestor of it. So is one of the pod's own that found no room when it was born.
+    /// no ancestor of it. So is one of the pod's own that found no room when it was born, if its parent found none either.
     pub const FROM_OUTSIDE: u32 = 1 << 1;
 }
 

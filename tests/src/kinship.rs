@@ -125,7 +125,8 @@ impl<'a> Kin<'a> {
     }
 
     /// A job that has all processes that a pod may have starts no more, where security modules are there to refuse it;
-    /// elsewhere those beyond are counted. Whoever ends makes room: it may have as many again.
+    /// elsewhere those beyond are counted, and still known by their ancestors. Whoever ends makes room: it may have as many
+    /// again.
     pub fn nobody_has_more_than_a_share(&self, node: &Node) -> Result<()> {
         let uid = &self.pod.spec().uid;
         let guards = self.agent.guards(uid)?;
@@ -148,6 +149,10 @@ impl<'a> Kin<'a> {
                 ensure!(born == SHARE + MORE && reason == "ok", "round {round}: {said}");
                 let lost = full.lost - before.lost;
                 ensure!((MORE..=MORE + others).contains(&lost), "{lost} of {MORE}");
+                let name = format!("beyond{round}");
+                self.intrude(&["child", &name], "EPERM")?;
+                let beyond = self.record(&format!("{name}0"))?;
+                ensure!(beyond.ancestry() == ["intruder", beyond.comm()], "{beyond}");
             }
             let share = (SHARE - others..=SHARE).contains(&full.all);
             ensure!(share, "round {round}: {} are followed, of {SHARE}", full.all);

@@ -102,9 +102,7 @@ fn remember(
     // wait for `ready`.
     let process = unsafe { &mut *process.cast::<Process>() };
     process.comm = read(leader, offsets.task_comm);
-    if !lineage::tell(process, key) {
-        ancestors(process, leader, offsets);
-    }
+    lineage::tell(process, key, leader, pod.slot);
     executable(process, task, offsets);
     process.container = match place {
         Container::Ask => container(pod),
@@ -130,23 +128,6 @@ fn container(pod: &CurrentPod) -> u64 {
         is_below = ((differs | differs.wrapping_neg()) >> 63).wrapping_sub(1);
     }
     container
-}
-
-#[inline(always)]
-fn ancestors(process: &mut Process, leader: u64, offsets: &KernelOffsets) {
-    let mut task = leader;
-    for ancestor in &mut process.ancestors {
-        let parent: u64 = read(task, offsets.task_real_parent);
-        let parent: u64 = read(parent, offsets.task_group_leader);
-        let tgid: u32 = read(parent, offsets.task_tgid);
-        if parent == 0 || parent == task || tgid == 0 {
-            break;
-        }
-        ancestor.comm = read(parent, offsets.task_comm);
-        ancestor.tgid = tgid;
-        process.ancestor_count += 1;
-        task = parent;
-    }
 }
 
 #[inline(always)]

@@ -170,16 +170,22 @@ fn born(child: u64) {
     let entry = unsafe { &mut *entry };
     // SAFETY: the helper takes nothing and returns the running task.
     let task = unsafe { bpf_get_current_task() };
-    let leader: u64 = read(task, offsets.task_group_leader);
     entry.process = ProcessKey {
         start_ns: read(child, offsets.task_start_boottime),
         tgid,
         exec_id: read(child, offsets.task_self_exec_id),
     };
+    descend(entry, parent, read(task, offsets.task_group_leader));
+}
+
+/// Makes a process, which has what is kept of its parent, the child of it; `leader` is the parent's first thread.
+#[inline(always)]
+fn descend(entry: &mut Lineage, parent: &Lineage, leader: u64) {
     if parent.flags & flags::FROM_OUTSIDE != 0 {
         return;
     }
-    let ancestor = Ancestor { comm: read(leader, offsets.task_comm), tgid: parent.process.tgid };
+    let comm = read(leader, offsets().task_comm);
+    let ancestor = Ancestor { comm, tgid: parent.process.tgid };
     // SAFETY: the place is inside the array, whatever the depth is.
     unsafe { *(&raw mut entry.ancestors).cast::<Ancestor>().add(place(parent.depth)) = ancestor };
     entry.depth = parent.depth.wrapping_add(1);
@@ -191,7 +197,6 @@ pub(crate) fn weir_exec(ctx: BtfTracePointContext) -> i32 {
     let task: u64 = ctx.arg(0);
     let tgid = current_tgid();
     let known = of(tgid).or_else(|| {
-        // Who brought it here is not the pod's.
         members::of_current().and_then(|member| find(task, tgid, member, Executes::Now))
     });
     let Some(entry) = known else { return 0 };
@@ -249,25 +254,34 @@ enum Executes {
     Not,
 }
 
-/// Writes down a process that was not forked by one that is known: with the ancestors that it has now, if it has run since
-/// before the hooks, else as one that came from outside.
+/// Writes down a process that was not when it was born: as its parent's child where the parent is known, as one that found
+/// no room then; with the ancestors that it has now, if it has run since before the hooks; else as one from outside.
 #[inline(always)]
 fn find(task: u64, tgid: u32, member: Member, executes: Executes) -> Option<*mut Lineage> {
     let offsets = offsets();
-    let blank = BLANK_LINEAGE.get(0)?;
-    let found = keep(tgid, member.slot, blank)?;
+    let leader: u64 = read(task, offsets.task_group_leader);
+    let parent: u64 = read(leader, offsets.task_real_parent);
+    let parent: u64 = read(parent, offsets.task_group_leader);
+    let known = of_slot(parent, member.slot);
+    let start = match known {
+        Some(known) => known,
+        None => BLANK_LINEAGE.get(0)?,
+    };
+    let found = keep(tgid, member.slot, start)?;
     // SAFETY: the kernel returned it for this run; of two threads that find their process at once both write the same.
     let entry = unsafe { &mut *found };
-    let leader: u64 = read(task, offsets.task_group_leader);
     entry.pod = CGROUPS.get(member.slot).copied().unwrap_or(0);
     entry.container = member.container;
     entry.slot = member.slot;
     entry.process = attribution::key(task, leader, offsets);
     entry.comm = read(leader, offsets.task_comm);
-    if executes == Executes::Now {
-        return Some(found);
-    }
-    if sees_birth_at(entry.process.start_ns) {
+    // Of which execution the parent's are is not known.
+    entry.arguments = 0;
+    if let Some(known) = known {
+        descend(entry, known, parent);
+    } else if executes == Executes::Now {
+        // Who brought it here is not the pod's.
+    } else if sees_birth_at(entry.process.start_ns) {
         entry.flags |= flags::FROM_OUTSIDE;
     } else {
         entry.depth = ANCESTORS as u32;
@@ -283,27 +297,74 @@ fn find(task: u64, tgid: u32, member: Member, executes: Executes) -> Option<*mut
     Some(found)
 }
 
-/// Gives a process that is remembered the ancestors that it really had; false where they are not known.
+/// What is kept of the process that `leader` is the first thread of, if it is the slot's.
 #[inline(always)]
-pub(crate) fn tell(process: &mut Process, key: &ProcessKey) -> bool {
-    let Some(lineage) = of(key.tgid) else { return false };
-    // SAFETY: the kernel returned it for this run.
-    let lineage = unsafe { &*lineage };
-    if lineage.process.start_ns != key.start_ns {
-        return false;
+fn of_slot(leader: u64, slot: u32) -> Option<&'static Lineage> {
+    let offsets = offsets();
+    let known = of(read(leader, offsets.task_tgid))?;
+    // SAFETY: the kernel returned it for this run. It may end on another CPU meanwhile, and in the worst case give its
+    // room to another process: plain data, whatever is read.
+    let known = unsafe { &*known };
+    let start_ns: u64 = read(leader, offsets.task_start_boottime);
+    (known.slot == slot && known.process.start_ns == start_ns).then_some(known)
+}
+
+/// Gives a process of a slot that is remembered, and of which `leader` is the first thread, its arguments and ancestors:
+/// those that it really had, and where nothing is kept of it the parents it has now, up to one of which something is.
+#[inline(always)]
+pub(crate) fn tell(process: &mut Process, key: &ProcessKey, leader: u64, slot: u32) {
+    let offsets = offsets();
+    let mut known = of_slot(leader, slot);
+    if let Some(own) = known {
+        if own.process.exec_id == key.exec_id {
+            process.arguments = own.arguments;
+        }
+    } else {
+        let mut task = leader;
+        for ancestor in &mut process.ancestors {
+            let parent: u64 = read(task, offsets.task_real_parent);
+            let parent: u64 = read(parent, offsets.task_group_leader);
+            let tgid: u32 = read(parent, offsets.task_tgid);
+            if parent == 0 || parent == task || tgid == 0 {
+                break;
+            }
+            known = of_slot(parent, slot);
+            if known.is_some_and(|known| known.flags & flags::FROM_OUTSIDE != 0) {
+                break;
+            }
+            ancestor.comm = read(parent, offsets.task_comm);
+            ancestor.tgid = tgid;
+            process.ancestor_count += 1;
+            if known.is_some() {
+                break;
+            }
+            task = parent;
+        }
     }
-    if lineage.process.exec_id == key.exec_id {
-        process.arguments = lineage.arguments;
+    if let Some(known) = known {
+        append(process, known);
     }
-    let mut depth = lineage.depth;
-    for ancestor in &mut process.ancestors {
-        depth = depth.wrapping_sub(1);
-        // SAFETY: the place is inside the array, whatever the depth is.
-        *ancestor = unsafe { *(&raw const lineage.ancestors).cast::<Ancestor>().add(place(depth)) };
+}
+
+/// Adds the ancestors of one that is kept to those that a process has been given, as many as there is room for.
+#[inline(always)]
+fn append(process: &mut Process, known: &Lineage) {
+    let count = &raw mut process.ancestor_count;
+    let ancestors = (&raw mut process.ancestors).cast::<Ancestor>();
+    for nth in 0..ANCESTORS as u32 {
+        // SAFETY: a word of a live map value. Read anew each time it has a range that the verifier knows, and is no
+        // constant, which would tell the paths that come here apart.
+        let to = unsafe { count.read_volatile() } as usize;
+        if nth >= known.depth || to >= ANCESTORS {
+            break;
+        }
+        let from = place(known.depth.wrapping_sub(nth + 1));
+        // SAFETY: the places are inside the arrays.
+        unsafe {
+            *ancestors.add(to) = *(&raw const known.ancestors).cast::<Ancestor>().add(from);
+            count.write_volatile(to as u32 + 1);
+        }
     }
-    let count = if lineage.depth < ANCESTORS as u32 { lineage.depth } else { ANCESTORS as u32 };
-    process.ancestor_count = count;
-    true
 }
 
 /// The digest of a command line, as the process itself has it (`/proc/PID/cmdline`), its first bytes.
