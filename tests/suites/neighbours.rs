@@ -18,7 +18,7 @@ use weir_tests::neighbours::{
     BUDGET, ENTRIES, Flood, LIMIT, LOUD, Neighbours, QUIET, RESET_PORT, Shell, TRIED, resolver,
     spec,
 };
-use weir_tests::vm::patient;
+use weir_tests::vm::{self, patient};
 use weir_tests::world::FORBIDDEN_PORT;
 
 /// Resident memory that a flood may cost the agent: its bounded tables.
@@ -377,7 +377,10 @@ fn pods_come_and_go_beside_a_flood() -> Result<()> {
         third.remove()?;
         node.agent.records_come(&uid, "detach", 1)?;
         let found = node.agent.records(&uid, "violation")?;
-        ensure!(found.len() == 1 && node.agent.records(&uid, "lost")?.is_empty(), "{found:?}");
+        let lost = node.agent.records(&uid, "lost")?;
+        // An agent that shares one emulated processor with floods may come too late to read, and then says so.
+        let late = vm::guest_folder().is_some() && found.is_empty() && lost.len() == 1;
+        ensure!(late || (found.len() == 1 && lost.is_empty()), "{found:?}, {lost:?}");
         ensure!(node.agent.records(&uid, "flow")?.len() >= 2, "no account of what it did");
     }
     for flood in &floods {
