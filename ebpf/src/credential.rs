@@ -69,6 +69,17 @@ pub struct WatchedFile {
 
 const _: () = assert!(size_of::<WatchedFile>() == PATH_COMPONENTS * COMPONENT_BYTES + 16);
 
+/// A folder that had another name, or was elsewhere, when a pattern agreed with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct WatchedFolder {
+    /// By how far above a file the folder is: the patterns of which the components from there up agreed with the folder and
+    /// with what was above it, one bit of each.
+    pub agreed: [u32; COMPONENTS],
+}
+
+const _: () = assert!(size_of::<WatchedFolder>() == 4 * COMPONENTS);
+
 /// Files that are credentials whatever they are called, as numbers of patterns.
 pub mod kind {
     /// `/proc/*/environ` of another process.
@@ -163,6 +174,12 @@ impl Walk {
     pub const fn rise(&mut self, complete: u64, anywhere: u64, at_root: u64) {
         self.found |= self.open & complete & (anywhere | at_root);
         self.open &= !complete & !at_root;
+    }
+
+    /// What is above has been where all further components of these agreed with it.
+    #[inline(always)]
+    pub const fn arrive(&mut self, agreed: u64) {
+        self.found |= self.open & agreed;
     }
 
     /// The next component agrees with these.

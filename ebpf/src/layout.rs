@@ -7,7 +7,7 @@
 
 use crate::{
     address::{Address, Endpoint},
-    credential::{FileKey, NamePattern, PathPattern, PathPatterns, WatchedFile},
+    credential::{FileKey, NamePattern, PathPattern, PathPatterns, WatchedFile, WatchedFolder},
     flow::{Client, Event, Flow, FlowKey, WireFlow, WireKey},
     lineage::{Lineage, Member, ProcessLimits},
     offsets::GuardOffsets,
@@ -92,12 +92,12 @@ layout! {
         packets: 0, bytes_up: 8, bytes_down: 16, process: 24, comm: 40, peer: 56, captured: 76, generation: 96,
         flags: 100, rule: 104, reason: 108,
     }
-    GuardOffsets: 100 bytes, aligned to 4 {
+    GuardOffsets: 104 bytes, aligned to 4 {
         task_pid: 0, task_signal: 4, task_thread_pid: 8, signal_live: 12, signal_pids: 16, mm_arg_start: 20,
         mm_arg_end: 24, cgroup_self: 28, cgroup_node: 32, cgroup_root: 36, css_parent: 40, root_hierarchy: 44,
         node_id: 48, socket_sock: 52, sock_family: 56, program_type: 60, file_mode: 64, dentry_inode: 68,
-        inode_super: 72, inode_number: 76, inode_links: 80, super_magic: 84, super_device: 88, proc_pid: 92,
-        proc_inode: 96,
+        inode_super: 72, inode_number: 76, inode_links: 80, inode_mode: 84, super_magic: 88, super_device: 92,
+        proc_pid: 96, proc_inode: 100,
     }
     Member: 16 bytes, aligned to 8 { container: 0, slot: 8, counted: 12 }
     Lineage: 232 bytes, aligned to 8 {
@@ -112,4 +112,5 @@ layout! {
     WatchedFile: 416 bytes, aligned to 4 {
         path: 0, components: 400, path_complete: 404, pattern: 408, padding: 412,
     }
+    WatchedFolder: 24 bytes, aligned to 4 { agreed: 0 }
 }

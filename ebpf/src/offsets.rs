@@ -48,6 +48,8 @@ pub struct GuardOffsets {
     pub inode_number: u32,
     /// `inode::i_nlink`.
     pub inode_links: u32,
+    /// `inode::i_mode`.
+    pub inode_mode: u32,
     /// `super_block::s_magic`.
     pub super_magic: u32,
     /// `super_block::s_dev`.
@@ -58,4 +60,4 @@ pub struct GuardOffsets {
     pub proc_inode: u32,
 }
 
-const _: () = assert!(size_of::<GuardOffsets>() == 100);
+const _: () = assert!(size_of::<GuardOffsets>() == 104);

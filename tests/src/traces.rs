@@ -96,6 +96,14 @@ fn devices(node: &Node, layout: &str) -> Result<Vec<u64>> {
     Ok(table(node, layout, "WIRES")?.into_iter().map(|(device, _)| device).collect())
 }
 
+/// The keys of a table of weir's, by its name.
+pub fn keys(node: &Node, name: &str) -> Result<BTreeSet<Vec<u8>>> {
+    let pin = Path::new(PINS).join(layout(node)?).join("tables").join(name);
+    let dumped = bpftool(node, &["map", "dump", "pinned"], &pin)?;
+    let entries = dumped.as_array().with_context(|| format!("{name}: {dumped}"))?;
+    entries.iter().map(|entry| bytes(&entry["key"])).collect()
+}
+
 /// A table whose keys are words.
 fn table(node: &Node, layout: &str, name: &str) -> Result<Vec<(u64, Vec<u8>)>> {
     let pin = Path::new(PINS).join(layout).join("tables").join(name);

@@ -46,7 +46,7 @@ fn births(kernel: KernelVersion) -> &'static [Hook] {
 }
 
 /// Programs at hooks of security modules, and where.
-const HOOKS: [Hook; 10] = [
+const HOOKS: [Hook; 11] = [
     ("weir_task_alloc", "task_alloc"),
     ("weir_socket_create", "socket_create"),
     ("weir_socket_connect", "socket_connect"),
@@ -54,6 +54,7 @@ const HOOKS: [Hook; 10] = [
     ("weir_bpf", "bpf"),
     ("weir_bpf_prog", "bpf_prog"),
     ("weir_inode_unlink", "inode_unlink"),
+    ("weir_inode_rmdir", "inode_rmdir"),
     ("weir_inode_rename", "inode_rename"),
     ("weir_inode_link", "inode_link"),
     ("weir_file_open", "file_open"),

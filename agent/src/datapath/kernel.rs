@@ -3,7 +3,7 @@
 use aya::Pod;
 use weir_ebpf::{
     address::Endpoint,
-    credential::{FileKey, PathPatterns, WatchedFile},
+    credential::{FileKey, PathPatterns, WatchedFile, WatchedFolder},
     flow::{Client, Event, Flow, FlowKey, WireFlow, WireKey},
     lineage::{Lineage, Member, ProcessLimits},
     offsets::GuardOffsets,
@@ -61,6 +61,7 @@ shared!(
     ProcessLimits,
     SocketTag,
     WatchedFile,
+    WatchedFolder,
     WireFlow,
     WireKey,
 );

@@ -17,7 +17,7 @@ use aya::{
 use sha2::{Digest as _, Sha256};
 use weir_ebpf::{
     address::Endpoint,
-    credential::{FileKey, PathPatterns, WatchedFile},
+    credential::{FileKey, PathPatterns, WatchedFile, WatchedFolder},
     flow::{Client, Flow, FlowKey, WireFlow, WireKey},
     lineage::{Lineage, Member, ProcessLimits},
     offsets::GuardOffsets,
@@ -48,7 +48,7 @@ use crate::system::clock;
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("WEIR_PROGRAMS"));
 
 /// The tables that outlive the agent where they are pinned, by their names in the object.
-const SHARED: [&str; 21] = [
+const SHARED: [&str; 22] = [
     "PODS",
     "CGROUPS",
     "COUNTERS",
@@ -70,6 +70,7 @@ const SHARED: [&str; 21] = [
     "PROCESS_COUNTS",
     "WATCHED_PATHS",
     "WATCHED_FILES",
+    "WATCHED_FOLDERS",
 ];
 
 /// Processes of one tree that are kept.
@@ -266,10 +267,7 @@ impl Datapath {
                 counts: typed(maps.take("MEMBER_COUNTS")?)?,
             },
             process_counts: typed(maps.take("PROCESS_COUNTS")?)?,
-            watched: Watched {
-                paths: typed(maps.take("WATCHED_PATHS")?)?,
-                files: typed(maps.take("WATCHED_FILES")?)?,
-            },
+            watched: Watched::new(|name| maps.take(name))?,
             fired: typed(maps.take("FIRED")?)?,
             written: Written::default(),
             // Slot 0 is nobody's; what an earlier agent had in use stays so until somebody decides.
@@ -400,6 +398,7 @@ pub fn layout() -> String {
         size_of::<FileKey>(),
         size_of::<PathPatterns>(),
         size_of::<WatchedFile>(),
+        size_of::<WatchedFolder>(),
     ];
     let mut digest = Sha256::new();
     digest.update(weir_ebpf::LAYOUT.to_le_bytes());
@@ -435,7 +434,7 @@ impl MapTaker<'_> {
     }
 }
 
-fn typed<T: TryFrom<Map, Error = MapError>>(map: Map) -> Result<T, DatapathError> {
+pub(super) fn typed<T: TryFrom<Map, Error = MapError>>(map: Map) -> Result<T, DatapathError> {
     T::try_from(map).map_err(DatapathError::map("opening a kernel table"))
 }
 

@@ -116,6 +116,7 @@ fn guard(btf: &Btf<'_>) -> Result<GuardOffsets, BtfError> {
         inode_super: btf.offset("inode", "i_sb")?,
         inode_number: btf.offset("inode", "i_ino")?,
         inode_links: btf.offset("inode", "i_nlink")?,
+        inode_mode: btf.offset("inode", "i_mode")?,
         super_magic: btf.offset("super_block", "s_magic")?,
         super_device: btf.offset("super_block", "s_dev")?,
         proc_pid: btf.offset("proc_inode", "pid")?,

@@ -91,3 +91,18 @@ fn a_file_is_the_same_when_it_comes_back_as_an_address() {
     let key = FileKey { inode: 0x0123_4567_89ab_cdef, device: 42, slot: 7 };
     assert_eq!(FileKey::from_address(key.to_address(), 7), key);
 }
+
+#[test]
+fn a_file_below_a_folder_that_was_elsewhere_is_found_by_where_that_was() {
+    // Two patterns of two components and more; the file name agrees with both, and the folder was the first one's.
+    let mut walk = Walk::new(0b11);
+    walk.rise(0, 0b11, 0);
+    walk.arrive(0b101);
+    walk.meet(0);
+    assert_eq!(walk.found(), 0b01);
+    // One that has all of its components is not asked for what is above.
+    let mut walk = Walk::new(0b1);
+    walk.rise(0b1, 0, 0);
+    walk.arrive(0b1);
+    assert_eq!(walk.found(), 0);
+}

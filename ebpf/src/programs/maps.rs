@@ -141,6 +141,7 @@ pub(crate) static GUARD_OFFSETS: Global<GuardOffsets> = Global::new(GuardOffsets
     inode_super: 0,
     inode_number: 0,
     inode_links: 0,
+    inode_mode: 0,
     super_magic: 0,
     super_device: 0,
     proc_pid: 0,

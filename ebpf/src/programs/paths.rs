@@ -108,6 +108,22 @@ pub(crate) fn differ(a: u64, b: u64) -> u64 {
     highest
 }
 
+/// 1 where a number is less than another, both below 2^63, else 0.
+#[inline(always)]
+pub(crate) fn below(a: u64, b: u64) -> u64 {
+    let mut difference = a.wrapping_sub(b);
+    // By hand, as above.
+    // SAFETY: arithmetic on a register.
+    unsafe {
+        core::arch::asm!(
+            "{difference} >>= 63",
+            difference = inout(reg) difference,
+            options(pure, nomem, nostack),
+        );
+    }
+    difference
+}
+
 /// Writes the components of a path, the file name first, through mounts, as the kernel's `prepend_path` does
 /// (`fs/d_path.c`); says how many, and whether the walk ended at the root.
 #[inline(always)]

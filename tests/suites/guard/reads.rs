@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use weir_tests::agent::Agent;
 use weir_tests::jobs::Jobs;
 use weir_tests::node::{Container, Pod, PodSpec};
+use weir_tests::traces;
 use weir_tests::vm::act;
 
 use super::{expect, shell};
@@ -65,10 +66,42 @@ fn told(jobs: &Jobs, agent: &Agent) -> Result<()> {
     let token = "/var/run/secrets/serviceaccount";
     let real = format!("{token}/..data1/token");
     told(&format!("cat {token}/token"), "cat", &real, "**/serviceaccount/*/token")?;
+    // A folder that is renamed takes its files' paths along, and so does one above it.
+    let renamed = "mkdir -p /new/.aws; echo secret > /new/.aws/credentials; mv /new/.aws /new/aws";
+    told(&format!("{renamed}; cat /new/aws/credentials"), "cat", "/new/aws/credentials", any)?;
+    let folders = "mkdir -p /new/serviceaccount/data; echo secret > /new/serviceaccount/data/token
+                   mv /new/serviceaccount /new/account; mv /new/account/data /new/other";
+    told(
+        &format!("{folders}; cat /new/other/token"),
+        "cat",
+        "/new/other/token",
+        "**/serviceaccount/*/token",
+    )?;
     // A thousand reads of one process are one record.
     told(&format!("intruder reads 1000 {AWS}"), "intruder", AWS, any)?;
-    // A file whose number another gets when it is gone is no credential any more.
-    shell(&job, "rm /root/renamed /tmp/hard /tmp/link; cat /root/plain")?;
+    // Whoever gets the number of what is gone is no credential by that.
+    let known = |table: &str| traces::keys(&jobs.node, table);
+    // Below an overlay it is there once more, on the file system that keeps it.
+    let before = known("WATCHED_FILES")?;
+    let credentials = "/new/home/.aws/credentials";
+    shell(
+        &job,
+        &format!("mkdir -p /new/home/.aws; : > {credentials}; ln {credentials} /new/hard"),
+    )?;
+    let linked = &known("WATCHED_FILES")? - &before;
+    ensure!(!linked.is_empty(), "it has another name");
+    shell(&job, &format!("rm {credentials}"))?;
+    ensure!(known("WATCHED_FILES")?.is_superset(&linked), "it still has a name");
+    shell(&job, "rm /new/hard")?;
+    ensure!(known("WATCHED_FILES")?.is_disjoint(&linked), "it has none");
+    for end in ["rmdir /new/gone", "mkdir /new/over; mv -T /new/over /new/gone"] {
+        let before = known("WATCHED_FOLDERS")?;
+        shell(&job, "mkdir /new/.aws; mv /new/.aws /new/gone")?;
+        let renamed = &known("WATCHED_FOLDERS")? - &before;
+        ensure!(!renamed.is_empty(), "it has another name");
+        shell(&job, end)?;
+        ensure!(known("WATCHED_FOLDERS")?.is_disjoint(&renamed), "{end}: {renamed:?}");
+    }
 
     // A violation of the same process tree, and one of another.
     let step = format!("cat {AWS} > /dev/null; intruder swarm 1; :");

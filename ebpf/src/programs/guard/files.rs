@@ -10,22 +10,23 @@ use aya_ebpf::{
 };
 use weir_ebpf::{
     address::{Address, Endpoint},
-    credential::{
-        self, COMPONENTS, FileKey, Name, PATTERNS, PathPattern, PathPatterns, Walk, WatchedFile,
-        kind,
-    },
+    credential::{FileKey, WatchedFile, kind},
     lineage::{Lineage, flags as lineage_flags, place},
-    pod::{SLOTS, flags},
+    pod::flags,
     process::{ANCESTORS, Ancestor, KernelOffsets},
     reason::Reason,
 };
 
+use super::{
+    folders,
+    patterns::{self, OTHER},
+};
 use crate::{
     attribution::{argument, read},
     lineage,
     maps::{fired, guard_offsets, offsets},
     members,
-    paths::{self, Place, differ, same},
+    paths::{self, Place},
     subject::{PASS, Subject},
 };
 
@@ -42,11 +43,6 @@ const NOT_ACCOUNTED: u32 = 1 << 29;
 /// Credential files of all pods of a node whose other names are known.
 const FILE_COUNT: usize = 16_384;
 
-/// The paths that each pod's profile watches, by slot.
-#[btf_map]
-static WATCHED_PATHS: HashMap<u32, PathPatterns, SLOTS, { BPF_F_NO_PREALLOC as usize }> =
-    HashMap::new();
-
 /// Files that were found to be credentials.
 #[btf_map]
 static WATCHED_FILES: HashMap<FileKey, WatchedFile, FILE_COUNT, { BPF_F_NO_PREALLOC as usize }> =
@@ -56,8 +52,6 @@ static WATCHED_FILES: HashMap<FileKey, WatchedFile, FILE_COUNT, { BPF_F_NO_PREAL
 #[btf_map]
 static BLANK_FILE: Array<WatchedFile, 1> = Array::new();
 
-/// What an opened file is to its pod, beside a pattern's number or a kind: nothing that is looked for.
-const OTHER: u32 = u32::MAX;
 /// A file of a cgroup that is not the pod's, opened to be written.
 const FOREIGN_CGROUP: u32 = u32::MAX - 1;
 /// A file that may be a credential by its path.
@@ -128,12 +122,12 @@ fn classify(subject: &Subject, file: u64, key: &mut FileKey) -> u32 {
 #[inline(never)]
 fn look_for(subject: &Subject, file: u64, key: &FileKey) -> u32 {
     let offsets = offsets();
-    let Some(patterns) = WATCHED_PATHS.get_ptr(subject.pod.slot) else { return OTHER };
+    let Some(patterns) = patterns::of(subject.pod.slot) else { return OTHER };
     let at = Place::of_file(file, offsets);
-    let mut pattern = find(patterns, &at, &Place::current_root(offsets));
+    let mut pattern = patterns::find(patterns, &at, &Place::current_root(offsets), key.slot);
     if pattern == OTHER {
         // A mount of the file or of a folder above it gives it another path, and not another place in its file system.
-        pattern = find(patterns, &Place { vfsmount: 0, ..at }, &Place::NOWHERE);
+        pattern = patterns::find(patterns, &Place { vfsmount: 0, ..at }, &Place::NOWHERE, key.slot);
     }
     if pattern != OTHER {
         keep(key, &at, pattern);
@@ -155,8 +149,11 @@ pub(crate) fn weir_inode_link(ctx: LsmContext) -> i32 {
 
 #[lsm(hook = "inode_rename")]
 pub(crate) fn weir_inode_rename(ctx: LsmContext) -> i32 {
-    remember_renamed(argument(&ctx, 1));
-    forget(argument(&ctx, 3));
+    let (renamed, replaced) = (argument(&ctx, 1), argument(&ctx, 3));
+    remember_renamed(renamed);
+    folders::remember(renamed);
+    forget(replaced);
+    folders::forget(replaced);
     PASS
 }
 
@@ -220,79 +217,6 @@ fn other_process(at: Place, inode: u64, offsets: &KernelOffsets) -> Option<(u64,
     (process != 0 && process != thread && process != group).then_some((process, kind))
 }
 
-/// The pattern that a path agrees with, or [`OTHER`].
-#[inline(never)]
-fn find(patterns: *const PathPatterns, at: &Place, root: &Place) -> u32 {
-    let at = at.below_mount(offsets());
-    let open = open(patterns, &at);
-    let found = if open == 0 { 0 } else { lead_up(patterns, open, &at, root) };
-    // Arithmetic: which one it is the verifier does not know, and so it goes through what follows once.
-    if found == 0 { OTHER } else { found.trailing_zeros() }
-}
-
-/// The patterns with whose file name a path agrees.
-#[inline(never)]
-fn open(patterns: *const PathPatterns, at: &Place) -> u64 {
-    // SAFETY: words of a live map value.
-    let count = unsafe { (*patterns).count };
-    agreeing(patterns, 0, &at.name(offsets())) & credential::first(count)
-}
-
-/// Which of the patterns `open`, with whose file name a path agrees, agree with it further up.
-///
-/// All of them at once, and each folder once: the verifier would follow each pattern's walk by itself.
-#[inline(never)]
-fn lead_up(patterns: *const PathPatterns, open: u64, at: &Place, root: &Place) -> u64 {
-    let (offsets, mut at) = (offsets(), *at);
-    let anywhere = !those(patterns, |pattern| differ(u64::from(pattern.anchored), 0));
-    let mut walk = Walk::new(open);
-    let rise = |walk: &mut Walk, at: &Place, depth: u64| {
-        let (parent, at_root) = above(at, root, offsets);
-        let others = those(patterns, |pattern| differ(u64::from(pattern.count), depth));
-        walk.rise(!others, anywhere, at_root);
-        parent
-    };
-    for depth in 1..COMPONENTS as u64 {
-        at.dentry = rise(&mut walk, &at, depth);
-        at = at.below_mount(offsets);
-        walk.meet(agreeing(patterns, depth, &at.name(offsets)));
-    }
-    rise(&mut walk, &at, COMPONENTS as u64);
-    walk.found()
-}
-
-/// The patterns of which the component at `depth` agrees with a name; those beyond the last one among them.
-#[inline(always)]
-fn agreeing(patterns: *const PathPatterns, depth: u64, name: &Name) -> u64 {
-    !those(patterns, |pattern| {
-        // SAFETY: callers ask for components below their number, of a live map value.
-        let component = unsafe { &*pattern.components.as_ptr().add(depth as usize) };
-        differ(component.differs(name), 0)
-    })
-}
-
-/// The patterns of which `is` says 1 and not 0, as one bit of each.
-#[inline(always)]
-fn those(patterns: *const PathPatterns, is: impl Fn(&PathPattern) -> u64) -> u64 {
-    let mut set = 0;
-    for index in 0..PATTERNS {
-        // SAFETY: below the length of the array, of a live map value.
-        let pattern =
-            unsafe { &*(&raw const (*patterns).patterns).cast::<PathPattern>().add(index) };
-        set |= is(pattern) << index;
-    }
-    set
-}
-
-/// The entry above another, and whether it is the root: by mounts that of the process, else that of the file system.
-#[inline(always)]
-fn above(at: &Place, root: &Place, offsets: &KernelOffsets) -> (u64, u64) {
-    let parent: u64 = read(at.dentry, offsets.dentry_parent);
-    let above: u64 = read(parent, offsets.dentry_parent);
-    let by_mounts = same(parent, root.dentry) & same(at.vfsmount, root.vfsmount);
-    (parent, by_mounts | same(at.vfsmount, 0) & same(above, parent))
-}
-
 /// Writes down a file with the path that it has now.
 #[inline(never)]
 fn keep(key: &FileKey, at: &Place, pattern: u32) {
@@ -321,9 +245,9 @@ fn remember_renamed(dentry: u64) {
     let more = guard_offsets();
     let inode: u64 = read(dentry, more.dentry_inode);
     let key = file_key(&subject, inode, read(inode, more.inode_super));
-    let Some(patterns) = WATCHED_PATHS.get_ptr(subject.pod.slot) else { return };
+    let Some(patterns) = patterns::of(subject.pod.slot) else { return };
     let at = Place { vfsmount: 0, dentry };
-    let found = find(patterns, &at, &Place::NOWHERE);
+    let found = patterns::find(patterns, &at, &Place::NOWHERE, key.slot);
     if found != OTHER {
         keep(&key, &at, found);
     }

@@ -2,8 +2,10 @@
 //! whoever is not of an enforced pod.
 
 mod files;
+mod folders;
 mod machinery;
 mod measured;
+mod patterns;
 mod processes;
 mod senders;
 mod sockets;
