@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::exec::{self, DEFAULT_LIMIT};
@@ -98,21 +98,13 @@ fn devices(node: &Node, layout: &str) -> Result<Vec<u64>> {
 
 /// The keys of a table of weir's, by its name.
 pub fn keys(node: &Node, name: &str) -> Result<BTreeSet<Vec<u8>>> {
-    let pin = Path::new(PINS).join(layout(node)?).join("tables").join(name);
-    let dumped = bpftool(node, &["map", "dump", "pinned"], &pin)?;
-    let entries = dumped.as_array().with_context(|| format!("{name}: {dumped}"))?;
+    let entries = dump(node, &layout(node)?, name)?;
     entries.iter().map(|entry| bytes(&entry["key"])).collect()
 }
 
 /// A table whose keys are words.
 fn table(node: &Node, layout: &str, name: &str) -> Result<Vec<(u64, Vec<u8>)>> {
-    let pin = Path::new(PINS).join(layout).join("tables").join(name);
-    if !node.path(&pin).exists() {
-        return Ok(Vec::new());
-    }
-    let dumped = bpftool(node, &["map", "dump", "pinned"], &pin)?;
-    let entries = dumped.as_array().with_context(|| format!("{name}: {dumped}"))?;
-    entries
+    dump(node, layout, name)?
         .iter()
         .map(|entry| {
             let key = bytes(&entry["key"])?;
@@ -120,6 +112,18 @@ fn table(node: &Node, layout: &str, name: &str) -> Result<Vec<(u64, Vec<u8>)>> {
             Ok((key.into(), bytes(&entry["value"])?))
         })
         .collect()
+}
+
+/// The entries of a table, as bpftool tells of them; none where there is no such table.
+fn dump(node: &Node, layout: &str, name: &str) -> Result<Vec<Value>> {
+    let pin = Path::new(PINS).join(layout).join("tables").join(name);
+    if !node.path(&pin).exists() {
+        return Ok(Vec::new());
+    }
+    match bpftool(node, &["map", "dump", "pinned"], &pin)? {
+        Value::Array(entries) => Ok(entries),
+        dumped => bail!("{name}: {dumped}"),
+    }
 }
 
 /// `["0x00", …]`, as bpftool writes bytes.

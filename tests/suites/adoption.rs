@@ -159,8 +159,11 @@ fn pods_that_came_and_went_meanwhile_are_reconciled() -> Result<()> {
     ensure!(names == ["new"], "{pods}");
     let left = world.leftovers()?;
     let of_pods = left.lines().filter_map(|line| line.split_once("/pods/"));
-    let pods: BTreeSet<_> = of_pods.map(|(_, rest)| rest.split('/').next()).collect();
+    let of_pods: Vec<_> = of_pods.map(|(_, rest)| rest.split('/').next()).collect();
+    let pods: BTreeSet<_> = of_pods.iter().collect();
     ensure!(pods.len() == 1, "{pods:?} in {left}");
+    // Twelve hooks and their folder, and a journal; and the second layer, where it is a link of TCX.
+    ensure!((14..=15).contains(&of_pods.len()), "{} in {left}", of_pods.len());
     agent.stop().map(drop)
 }
 

@@ -375,6 +375,7 @@ fn pods_come_and_go_beside_a_flood() -> Result<()> {
         ensure!(said.contains("hello from") && said.contains("EPERM"), "{said}");
         let uid = third.spec().uid.clone();
         third.remove()?;
+        node.agent.wait_for("phase=\"gone\"")?;
         node.agent.records_come(&uid, "detach", 1)?;
         let found = node.agent.records(&uid, "violation")?;
         let lost = node.agent.records(&uid, "lost")?;

@@ -110,7 +110,7 @@ pub(crate) fn differ(a: u64, b: u64) -> u64 {
 
 /// 1 where a number is less than another, both below 2^63, else 0.
 #[inline(always)]
-pub(crate) fn below(a: u64, b: u64) -> u64 {
+pub(crate) fn less(a: u64, b: u64) -> u64 {
     let mut difference = a.wrapping_sub(b);
     // By hand, as above.
     // SAFETY: arithmetic on a register.

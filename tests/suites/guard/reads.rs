@@ -69,16 +69,14 @@ fn told(jobs: &Jobs, agent: &Agent) -> Result<()> {
     // A folder that is renamed takes its files' paths along, and so does one above it.
     let renamed = "mkdir -p /new/.aws; echo secret > /new/.aws/credentials; mv /new/.aws /new/aws";
     told(&format!("{renamed}; cat /new/aws/credentials"), "cat", "/new/aws/credentials", any)?;
-    let folders = "mkdir -p /new/serviceaccount/data; echo secret > /new/serviceaccount/data/token
-                   mv /new/serviceaccount /new/account; mv /new/account/data /new/other";
-    told(
-        &format!("{folders}; cat /new/other/token"),
-        "cat",
-        "/new/other/token",
-        "**/serviceaccount/*/token",
-    )?;
+    let folders = "cd /new; mkdir -p serviceaccount/one serviceaccount/two
+                   echo secret > serviceaccount/one/token; echo secret > serviceaccount/two/token
+                   mv serviceaccount account; mv account/two other";
+    let any = "**/serviceaccount/*/token";
+    told(&format!("{folders}; cat account/one/token"), "cat", "/new/account/one/token", any)?;
+    told("cat /new/other/token", "cat", "/new/other/token", any)?;
     // A thousand reads of one process are one record.
-    told(&format!("intruder reads 1000 {AWS}"), "intruder", AWS, any)?;
+    told(&format!("intruder reads 1000 {AWS}"), "intruder", AWS, "**/.aws/credentials")?;
     // Whoever gets the number of what is gone is no credential by that.
     let known = |table: &str| traces::keys(&jobs.node, table);
     // Below an overlay it is there once more, on the file system that keeps it.

@@ -104,7 +104,7 @@ fn classify(subject: &Subject, file: u64, key: &mut FileKey) -> u32 {
     if subject.pod.state.flags & flags::WATCHES_FILES == 0 || how & READ == 0 {
         return OTHER;
     }
-    *key = file_key(subject, inode, file_system);
+    *key = file_key(subject.pod.slot, inode, file_system);
     if magic == PROC {
         let Some((process, kind)) = other_process(at, inode, offsets) else { return OTHER };
         key.inode = process;
@@ -185,12 +185,12 @@ fn gives_controllers(at: Place, offsets: &KernelOffsets) -> bool {
 }
 
 #[inline(always)]
-fn file_key(subject: &Subject, inode: u64, file_system: u64) -> FileKey {
+pub(super) fn file_key(slot: u32, inode: u64, file_system: u64) -> FileKey {
     let more = guard_offsets();
     FileKey {
         inode: read(inode, more.inode_number),
         device: read(file_system, more.super_device),
-        slot: subject.pod.slot,
+        slot,
     }
 }
 
@@ -244,7 +244,7 @@ fn remember_renamed(dentry: u64) {
     }
     let more = guard_offsets();
     let inode: u64 = read(dentry, more.dentry_inode);
-    let key = file_key(&subject, inode, read(inode, more.inode_super));
+    let key = file_key(subject.pod.slot, inode, read(inode, more.inode_super));
     let Some(patterns) = patterns::of(subject.pod.slot) else { return };
     let at = Place { vfsmount: 0, dentry };
     let found = patterns::find(patterns, &at, &Place::NOWHERE, key.slot);
@@ -266,7 +266,7 @@ fn forget(dentry: u64) {
     if inode == 0 || links > 1 {
         return;
     }
-    let key = file_key(&subject, inode, read(inode, more.inode_super));
+    let key = file_key(subject.pod.slot, inode, read(inode, more.inode_super));
     if WATCHED_FILES.get_ptr(key).is_some() {
         let _gone = WATCHED_FILES.remove(key);
     }

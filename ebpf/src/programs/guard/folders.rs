@@ -12,7 +12,7 @@ use weir_ebpf::{
     pod::flags,
 };
 
-use super::patterns;
+use super::{files::file_key, patterns};
 use crate::{
     attribution::{argument, read},
     maps::guard_offsets,
@@ -112,10 +112,5 @@ fn key_of_watched(dentry: u64) -> Option<FileKey> {
 fn key(dentry: u64, slot: u32) -> FileKey {
     let more = guard_offsets();
     let inode: u64 = read(dentry, more.dentry_inode);
-    let file_system: u64 = read(inode, more.inode_super);
-    FileKey {
-        inode: read(inode, more.inode_number),
-        device: read(file_system, more.super_device),
-        slot,
-    }
+    file_key(slot, inode, read(inode, more.inode_super))
 }

@@ -11,7 +11,7 @@ use super::folders;
 use crate::{
     attribution::read,
     maps::offsets,
-    paths::{Place, below, differ, same},
+    paths::{Place, differ, less, same},
 };
 
 /// The paths that each pod's profile watches, by slot.
@@ -45,7 +45,7 @@ pub(super) fn above_file<const DEPTH: usize>(
     folder: &Place,
     slot: u32,
 ) -> u64 {
-    let shorter = those(patterns, |pattern| below(u64::from(pattern.count), DEPTH as u64 + 1));
+    let shorter = those(patterns, |pattern| less(u64::from(pattern.count), DEPTH as u64 + 1));
     let open = open::<DEPTH>(patterns, folder) & !shorter;
     lead_up::<DEPTH>(patterns, open, folder, &Place::NOWHERE, slot)
 }
@@ -78,6 +78,7 @@ fn lead_up<const DEPTH: usize>(
         walk.rise(!others, anywhere, at_root);
         parent
     };
+    // Not written into the loop: laid out so that its end falls into its head, which kernels up to 6.1 refuse (`back-edge`).
     let turn = |walk: &mut Walk, at: &mut Place, depth: u64| {
         at.dentry = rise(walk, at, depth);
         *at = at.below_mount(offsets);
