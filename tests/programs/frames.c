@@ -114,6 +114,16 @@ static int transmit(int fd, const char *interface, const unsigned char *frame, s
     return sendto(fd, frame, length, 0, (void *)&link, sizeof link) < 0 ? -1 : 0;
 }
 
+/* Tries again while the queue is busy: it is the last XDP socket's until a worker of the kernel has let go of that one's
+ * memory (xp_put_pool), which is after the process has ended and is told to nobody. */
+static int bind_xdp(int fd, const struct sockaddr_xdp *link) {
+    for (int left_ms = WAIT_MS; bind(fd, (const void *)link, sizeof *link) < 0; left_ms--) {
+        if (errno != EBUSY || left_ms == 0) return -1;
+        poll(NULL, 0, 1);
+    }
+    return 0;
+}
+
 /* By a ring of an XDP socket, whose frames the kernel copies to the device, past its queues. */
 static int transmit_xdp(const char *interface, const unsigned char *frame, size_t length) {
     enum { CHUNK = 4096, CHUNKS = 4 };
@@ -133,7 +143,7 @@ static int transmit_xdp(const char *interface, const unsigned char *frame, size_
     if (area == MAP_FAILED || ring == MAP_FAILED) return failed("mmap");
     struct sockaddr_xdp link = {.sxdp_family = AF_XDP, .sxdp_flags = XDP_COPY,
                                 .sxdp_ifindex = if_nametoindex(interface)};
-    if (bind(fd, (void *)&link, sizeof link) < 0) return failed("bind");
+    if (bind_xdp(fd, &link) < 0) return failed("bind");
     memcpy(area, frame, length);
     *(struct xdp_desc *)(ring + places.tx.desc) = (struct xdp_desc){.len = length};
     __atomic_store_n((uint32_t *)(ring + places.tx.producer), 1, __ATOMIC_RELEASE);
