@@ -25,8 +25,9 @@ use crate::{
     system::cgroup,
 };
 
-/// How long the end of a pod waits for its events: they come at once, unless the agent cannot read.
-const LAST_EVENTS: Duration = Duration::from_secs(1);
+/// How long the end of a pod waits for its events: they come at once, unless the agent gets no processor. Nobody waits with
+/// it but the next sandbox of the same pod.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// A pod with everything in place.
 pub(super) struct Enforced {
