@@ -4,6 +4,8 @@ use std::fs;
 
 use super::*;
 
+mod loops;
+
 /// Instructions that the verifier may go through for one program, each counted as often as it comes by. The kernel
 /// allows a million (`BPF_COMPLEXITY_LIMIT_INSNS`); a start of `weir run` waits for all of them.
 const VERIFIED_AT_MOST: u64 = 40_000;
