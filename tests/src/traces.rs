@@ -3,18 +3,21 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::exec::{self, DEFAULT_LIMIT};
 use crate::node::Node;
+use crate::vm::patient;
 
 /// Where the agent pins.
 pub const PINS: &str = "/sys/fs/bpf/weir";
 /// Where the agent keeps its journals.
 const JOURNALS: &str = "/run/weir/pods";
 const CGROUPS: &str = "kubepods/besteffort";
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The agent's layouts on bpffs, by name.
 pub fn layouts(node: &Node) -> Result<BTreeSet<String>> {
@@ -24,6 +27,32 @@ pub fn layouts(node: &Node) -> Result<BTreeSet<String>> {
 /// The sandboxes that have pins in a layout.
 pub fn pinned(node: &Node, layout: &str) -> Result<BTreeSet<String>> {
     names(&node.path(PINS).join(layout).join("pods"))
+}
+
+/// Waits until these sandboxes have pins in a layout and no others: a pod's end may be behind what its agent has said.
+pub fn pinned_become(node: &Node, layout: &str, wanted: &[&str]) -> Result<()> {
+    let wanted = wanted.iter().map(|&sandbox| sandbox.to_owned()).collect();
+    become_those(&wanted, || pinned(node, layout))
+}
+
+/// Waits until nothing of weir's is left of any pod.
+pub fn weir_lets_go(node: &Node) -> Result<()> {
+    become_those(&BTreeSet::new(), || of_weir(node))
+}
+
+fn become_those(
+    wanted: &BTreeSet<String>,
+    look: impl Fn() -> Result<BTreeSet<String>>,
+) -> Result<()> {
+    let deadline = Instant::now() + patient(DEFAULT_LIMIT);
+    loop {
+        let found = look()?;
+        if found == *wanted {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "found {found:?}, and not {wanted:?}");
+        std::thread::sleep(LOOK_AGAIN);
+    }
 }
 
 /// The only layout there is.
