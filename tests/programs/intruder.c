@@ -11,6 +11,8 @@
  *   intruder clone CGROUP           starts a child in a cgroup, which makes an inet socket: two words
  *   intruder read HOW FILE          reads a file: open, map, ring (io_uring)
  *   intruder reads COUNT FILE       opens and reads a file so many times
+ *   intruder exchange ONE OTHER     each file or folder gets the other's name
+ *   intruder folders COUNT NAME     makes a folder of that name and gives it another, so many times
  *   intruder family DEPTH           forks that deep, each parent ending first, and connects from the last
  *   intruder threads                connects from a second thread
  *   intruder swarm COUNT RATE       starts so many children one after the other, so many a second, each of which connects
@@ -47,6 +49,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -472,6 +475,15 @@ static void rush(int count, int first) {
     puts(failed ? "some failed" : "ok");
 }
 
+static const char *rename_folders(int count, const char *name) {
+    for (int at = 0; at < count; at++) {
+        char other[64];
+        snprintf(other, sizeof other, "folder%d.%d", getpid(), at);
+        if (mkdir(name, 0700) < 0 || rename(name, other) < 0) return strerrorname_np(errno);
+    }
+    return "ok";
+}
+
 int main(int argc, char **argv) {
     if (argc < 2) return 2;
     const char *act = argv[1], *what = argc > 2 ? argv[2] : "0", *last = argc > 3 ? argv[3] : "";
@@ -498,7 +510,9 @@ int main(int argc, char **argv) {
             if (fd >= 0) close(fd);
         }
         puts(said);
-    } else if (strcmp(act, "family") == 0) family(atoi(what));
+    } else if (strcmp(act, "exchange") == 0) puts(result(renameat2(AT_FDCWD, what, AT_FDCWD, last, RENAME_EXCHANGE)));
+    else if (strcmp(act, "folders") == 0) puts(rename_folders(atoi(what), last));
+    else if (strcmp(act, "family") == 0) family(atoi(what));
     else if (strcmp(act, "threads") == 0) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, connect_in_thread, NULL) == 0) pthread_join(thread, NULL);

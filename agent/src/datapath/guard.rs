@@ -46,13 +46,14 @@ fn births(kernel: KernelVersion) -> &'static [Hook] {
 }
 
 /// Programs at hooks of security modules, and where.
-const HOOKS: [Hook; 11] = [
+const HOOKS: [Hook; 12] = [
     ("weir_task_alloc", "task_alloc"),
     ("weir_socket_create", "socket_create"),
     ("weir_socket_connect", "socket_connect"),
     ("weir_socket_sendmsg", "socket_sendmsg"),
     ("weir_bpf", "bpf"),
     ("weir_bpf_prog", "bpf_prog"),
+    ("weir_inode_free", "inode_free_security"),
     ("weir_inode_unlink", "inode_unlink"),
     ("weir_inode_rmdir", "inode_rmdir"),
     ("weir_inode_rename", "inode_rename"),

@@ -49,7 +49,13 @@ impl Subject {
         }
     }
 
-    /// The same, also of one that ran before the hooks were there.
+    /// The same, if its profile watches files.
+    #[inline(always)]
+    pub(crate) fn watching() -> Option<Self> {
+        Self::known().filter(|subject| subject.pod.state.flags & flags::WATCHES_FILES != 0)
+    }
+
+    /// As [`Self::known`], also of one that ran before the hooks were there.
     #[inline(always)]
     pub(crate) fn current() -> Current {
         match lineage::of_current() {

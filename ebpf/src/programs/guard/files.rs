@@ -1,5 +1,5 @@
-//! `file_open`: who reads credential files, and who would leave the pod's cgroup by writing another's files. `inode_link`,
-//! `inode_rename` and `inode_unlink`: a credential file is one by whatever name, as long as it is.
+//! `file_open`: who reads credential files, and who would leave the pod's cgroup by writing another's files. `inode_link` and
+//! `inode_rename`: a credential file is one by whatever name.
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
@@ -18,7 +18,7 @@ use weir_ebpf::{
 };
 
 use super::{
-    folders,
+    folders, leaving,
     patterns::{self, OTHER},
 };
 use crate::{
@@ -75,11 +75,27 @@ pub(crate) fn weir_file_open(ctx: LsmContext) -> i32 {
         let what = Endpoint::new(Address([0; 4]), 0, 0);
         return tell(&subject, &what, Reason::CgroupLeft, true);
     }
-    mark(subject.lineage);
-    // The pattern stands where a port does.
-    let what = Endpoint::new(key.to_address(), 0, pattern as u16);
-    let refuses = subject.pod.state.flags & flags::BLOCKS_FILES != 0;
-    tell(&subject, &what, Reason::CredentialRead, refuses)
+    tell_of_read(&subject, &key, pattern)
+}
+
+#[lsm(hook = "inode_link")]
+pub(crate) fn weir_inode_link(ctx: LsmContext) -> i32 {
+    let Some(subject) = Subject::watching() else { return PASS };
+    let linked = argument(&ctx, 0);
+    let lost = remember(linked, subject.pod.slot);
+    tell_of_lost(&subject, linked, lost)
+}
+
+#[lsm(hook = "inode_rename")]
+pub(crate) fn weir_inode_rename(ctx: LsmContext) -> i32 {
+    let Some(subject) = Subject::watching() else { return PASS };
+    let (renamed, replaced) = (argument(&ctx, 1), argument(&ctx, 3));
+    leaving::begin(replaced, subject.pod.slot);
+    let mut lost = remember(renamed, subject.pod.slot);
+    if lost == OTHER {
+        lost = folders::remember(renamed, subject.pod.slot);
+    }
+    tell_of_lost(&subject, renamed, lost)
 }
 
 /// What a file is, as far as its path need not be known.
@@ -104,7 +120,7 @@ fn classify(subject: &Subject, file: u64, key: &mut FileKey) -> u32 {
     if subject.pod.state.flags & flags::WATCHES_FILES == 0 || how & READ == 0 {
         return OTHER;
     }
-    *key = file_key(subject.pod.slot, inode, file_system);
+    *key = key_of(inode, subject.pod.slot);
     if magic == PROC {
         let Some((process, kind)) = other_process(at, inode, offsets) else { return OTHER };
         key.inode = process;
@@ -135,32 +151,31 @@ fn look_for(subject: &Subject, file: u64, key: &FileKey) -> u32 {
     pattern
 }
 
+/// Tells of a credential file that is read, and says what the hook returns.
+#[inline(always)]
+fn tell_of_read(subject: &Subject, key: &FileKey, pattern: u32) -> i32 {
+    mark(subject.lineage);
+    // The pattern stands where a port does.
+    let what = Endpoint::new(key.to_address(), 0, pattern as u16);
+    let refuses = subject.pod.state.flags & flags::BLOCKS_FILES != 0;
+    tell(subject, &what, Reason::CredentialRead, refuses)
+}
+
+/// The same of what gets a name by which it would be found no more, unless it is [`OTHER`]: whoever fills the tables reads
+/// nothing unseen by that.
+#[inline(always)]
+fn tell_of_lost(subject: &Subject, dentry: u64, pattern: u32) -> i32 {
+    if pattern == OTHER {
+        return PASS;
+    }
+    let inode: u64 = read(dentry, guard_offsets().dentry_inode);
+    tell_of_read(subject, &key_of(inode, subject.pod.slot), pattern)
+}
+
 /// As [`Subject::tell`].
 #[inline(never)]
 fn tell(subject: &Subject, what: &Endpoint, reason: Reason, refuses: bool) -> i32 {
     subject.tell(*what, reason, refuses)
-}
-
-#[lsm(hook = "inode_link")]
-pub(crate) fn weir_inode_link(ctx: LsmContext) -> i32 {
-    remember_renamed(argument(&ctx, 0));
-    PASS
-}
-
-#[lsm(hook = "inode_rename")]
-pub(crate) fn weir_inode_rename(ctx: LsmContext) -> i32 {
-    let (renamed, replaced) = (argument(&ctx, 1), argument(&ctx, 3));
-    remember_renamed(renamed);
-    folders::remember(renamed);
-    forget(replaced);
-    folders::forget(replaced);
-    PASS
-}
-
-#[lsm(hook = "inode_unlink")]
-pub(crate) fn weir_inode_unlink(ctx: LsmContext) -> i32 {
-    forget(argument(&ctx, 1));
-    PASS
 }
 
 /// Whoever writes the files of a cgroup that is not below the pod's could move there, or stop what runs there.
@@ -184,14 +199,28 @@ fn gives_controllers(at: Place, offsets: &KernelOffsets) -> bool {
     [first, second] == BEGIN
 }
 
+/// What a file or folder is known by.
 #[inline(always)]
-pub(super) fn file_key(slot: u32, inode: u64, file_system: u64) -> FileKey {
+pub(super) fn key_of(inode: u64, slot: u32) -> FileKey {
     let more = guard_offsets();
+    let file_system: u64 = read(inode, more.inode_super);
     FileKey {
         inode: read(inode, more.inode_number),
         device: read(file_system, more.super_device),
         slot,
     }
+}
+
+/// Whether it was found to be a credential.
+#[inline(always)]
+pub(super) fn is_known(key: &FileKey) -> bool {
+    WATCHED_FILES.get_ptr(key).is_some()
+}
+
+/// There is no such file any more.
+#[inline(always)]
+pub(super) fn forget(key: &FileKey) {
+    let _gone = WATCHED_FILES.remove(key);
 }
 
 /// Whether a file of `/proc` is the environment or the memory of another process: which (by its `struct pid`), and what.
@@ -217,59 +246,34 @@ fn other_process(at: Place, inode: u64, offsets: &KernelOffsets) -> Option<(u64,
     (process != 0 && process != thread && process != group).then_some((process, kind))
 }
 
-/// Writes down a file with the path that it has now.
+/// Writes down a file with the path that it has now; whether there is room.
 #[inline(never)]
-fn keep(key: &FileKey, at: &Place, pattern: u32) {
+fn keep(key: &FileKey, at: &Place, pattern: u32) -> bool {
     let offsets = offsets();
-    if WATCHED_FILES.get_ptr(key).is_some() {
-        return;
+    if is_known(key) {
+        return true;
     }
-    let Some(blank) = BLANK_FILE.get(0) else { return };
-    // Without room it is told of all the same, and its other names are not known.
+    let Some(blank) = BLANK_FILE.get(0) else { return false };
+    // Without room it is told of all the same.
     let _full = WATCHED_FILES.insert(key, blank, 0);
-    let Some(file) = WATCHED_FILES.get_ptr_mut(key) else { return };
+    let Some(file) = WATCHED_FILES.get_ptr_mut(key) else { return false };
     // SAFETY: the kernel returned it for this run.
     let file = unsafe { &mut *file };
     file.pattern = pattern;
     let root = Place::current_root(offsets);
     (file.components, file.path_complete) = paths::write(&mut file.path, *at, root, offsets);
+    true
 }
 
-/// A credential file is about to have another name.
+/// A file is about to have another name: writes it down if it is a credential. Returns the pattern that its path agrees with
+/// if there is no room, or [`OTHER`].
 #[inline(always)]
-fn remember_renamed(dentry: u64) {
-    let Some(subject) = Subject::known() else { return };
-    if subject.pod.state.flags & flags::WATCHES_FILES == 0 {
-        return;
-    }
-    let more = guard_offsets();
-    let inode: u64 = read(dentry, more.dentry_inode);
-    let key = file_key(subject.pod.slot, inode, read(inode, more.inode_super));
-    let Some(patterns) = patterns::of(subject.pod.slot) else { return };
+fn remember(dentry: u64, slot: u32) -> u32 {
+    let Some(patterns) = patterns::of(slot) else { return OTHER };
     let at = Place { vfsmount: 0, dentry };
-    let found = patterns::find(patterns, &at, &Place::NOWHERE, key.slot);
-    if found != OTHER {
-        keep(&key, &at, found);
-    }
-}
-
-/// A file is about to lose a name; with its last one its number will be another's.
-#[inline(always)]
-fn forget(dentry: u64) {
-    let Some(subject) = Subject::known() else { return };
-    if subject.pod.state.flags & flags::WATCHES_FILES == 0 {
-        return;
-    }
-    let more = guard_offsets();
-    let inode: u64 = read(dentry, more.dentry_inode);
-    let links: u32 = read(inode, more.inode_links);
-    if inode == 0 || links > 1 {
-        return;
-    }
-    let key = file_key(subject.pod.slot, inode, read(inode, more.inode_super));
-    if WATCHED_FILES.get_ptr(key).is_some() {
-        let _gone = WATCHED_FILES.remove(key);
-    }
+    let found = patterns::find(patterns, &at, &Place::NOWHERE, slot);
+    let inode: u64 = read(dentry, guard_offsets().dentry_inode);
+    if found == OTHER || keep(&key_of(inode, slot), &at, found) { OTHER } else { found }
 }
 
 /// From now on this process and what it starts has read a credential, and so have those that started it, up to the first

@@ -3,6 +3,7 @@
 
 mod files;
 mod folders;
+mod leaving;
 mod machinery;
 mod measured;
 mod patterns;
