@@ -25,8 +25,8 @@ use crate::{
     system::cgroup,
 };
 
-/// How long the end of a pod waits for its events: they come at once, unless the agent gets no processor. Nobody waits with
-/// it but the next sandbox of the same pod.
+/// How long the end of a pod waits for its events: they come at once, unless the agent gets no processor. The next
+/// sandbox of the same pod waits with it, and the agent where it is told to end; nobody else does.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// A pod with everything in place.

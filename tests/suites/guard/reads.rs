@@ -150,7 +150,7 @@ fn kept(jobs: &Jobs, agent: &Agent) -> Result<()> {
     pod.remove()
 }
 
-/// A pod that fills the table of renamed folders hides nothing by that: neither its own nor another pod's.
+/// A pod that fills the table of renamed folders hides nothing of another pod's by that.
 fn crowded(jobs: &Jobs, agent: &Agent) -> Result<()> {
     const ROUND: usize = 256;
     let (crowd, filling) = pod(jobs, "crowd", "watch")?;

@@ -19,7 +19,8 @@ use crate::{
 /// Files and folders of all pods of a node that somebody took a name away from, and that are still there.
 const LEAVING_COUNT: usize = 4096;
 
-/// Which those are, by the addresses of their inodes in the kernel.
+/// Which those are, by the addresses of their inodes in the kernel. The next agent has a table of its own: what is leaving then
+/// is a credential for as long as its pod lives.
 #[btf_map]
 static LEAVING: HashMap<u64, FileKey, LEAVING_COUNT, { BPF_F_NO_PREALLOC as usize }> =
     HashMap::new();

@@ -4,7 +4,7 @@ use aya_obj::{Object, generated::bpf_insn};
 
 use crate::datapath::object::OBJECT;
 
-/// The classes and operations that lead elsewhere than to the next instruction (RFC 9669 §4.3).
+/// The classes and operations of instructions that may lead elsewhere than to the next one (RFC 9669 §4.3).
 const CLASS: u8 = 0x07;
 const OPERATION: u8 = 0xf0;
 const JMP: u8 = 0x05;
@@ -24,19 +24,19 @@ struct Instruction {
 }
 
 impl Instruction {
-    fn is_of_jumps(self) -> bool {
-        [JMP, JMP32].contains(&(self.code & CLASS))
+    /// Whether it says where to go on, if at all. A call comes back, to the next instruction.
+    fn is_jump(self) -> bool {
+        [JMP, JMP32].contains(&(self.code & CLASS)) && self.code & OPERATION != CALL
     }
 
     /// What may follow it, in the order in which the kernel goes there.
     fn followers(self, at: usize) -> Vec<usize> {
         let (next, there) = (at + 1, (at + 1).checked_add_signed(self.offset.into()));
         match self.code & OPERATION {
-            EXIT if self.is_of_jumps() => vec![],
-            JA if self.is_of_jumps() => vec![there.unwrap()],
+            EXIT if self.is_jump() => vec![],
+            JA if self.is_jump() => vec![there.unwrap()],
+            _ if self.is_jump() => vec![next, there.unwrap()],
             // What is called is a function of its own.
-            CALL if self.is_of_jumps() => vec![next],
-            _ if self.is_of_jumps() => vec![next, there.unwrap()],
             _ => vec![next],
         }
     }
@@ -61,10 +61,8 @@ fn straight_into_a_loop(function: &[Instruction]) -> Option<usize> {
             way.pop();
             continue;
         };
-        let code = function[at].code;
-        let is_jump = function[at].is_of_jumps() && code & OPERATION != CALL;
         match states[next] {
-            State::OnTheWay if !is_jump => return Some(at),
+            State::OnTheWay if !function[at].is_jump() => return Some(at),
             State::New => {
                 states[next] = State::OnTheWay;
                 way.push((next, function[next].followers(next).into_iter()));
@@ -84,7 +82,7 @@ fn nothing_but_jumps_leads_back_in_the_programs() {
         let instructions: Vec<_> = function.instructions.iter().map(read).collect();
         let found = straight_into_a_loop(&instructions);
         assert_eq!(found, None, "{}: lay its loop out with the test at the top", function.name);
-        loops += instructions.iter().filter(|one| one.is_of_jumps() && one.offset < 0).count();
+        loops += instructions.iter().filter(|one| one.is_jump() && one.offset < 0).count();
     }
     assert!(loops > 0, "no loop was looked at");
 }
