@@ -1,17 +1,20 @@
 //! Child processes with a wall-clock bound and a guard: none outlives its owner.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use crate::vm::patient;
@@ -21,6 +24,9 @@ pub const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Lines that an error shows of those that were not the one waited for.
 const OTHERS: usize = 60;
+
+/// How long an error waits for the last words of a child that has closed its standard output.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What a finished command left.
 #[derive(Clone, Debug)]
@@ -59,17 +65,69 @@ fn receive<T>(from: &Shared<T>, at_most: Duration) -> Result<T, RecvTimeoutError
     from.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(at_most)
 }
 
+/// The end of something that a thread waits for: nothing is ever sent, it is disconnected by the thread's end.
+#[derive(Debug)]
+struct End(Shared<Infallible>);
+
+impl End {
+    /// Of what `work` waits for, in a thread of its own.
+    fn of(work: impl FnOnce() + Send + 'static) -> Self {
+        let (going_on, end) = mpsc::channel();
+        std::thread::spawn(move || {
+            work();
+            drop(going_on);
+        });
+        Self(Mutex::new(end))
+    }
+
+    /// Whether it has come, waited for at most this long.
+    fn comes(&self, at_most: Duration) -> bool {
+        matches!(receive(&self.0, at_most), Err(RecvTimeoutError::Disconnected))
+    }
+}
+
+/// What a child writes to a pipe, readable while it does.
+#[derive(Debug)]
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    end: End,
+}
+
+impl Collected {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let all = bytes.clone();
+        let end = End::of(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = pipe.read(&mut chunk) {
+                all.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .extend(chunk.iter().take(length));
+            }
+        });
+        Self { bytes, end }
+    }
+
+    /// What there is when the pipe is closed, or after `at_most`; invalid UTF-8 replaced.
+    fn text(&self, at_most: Duration) -> String {
+        self.end.comes(at_most);
+        let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
 /// A running child in its own process group, killed with its group on drop.
 #[derive(Debug)]
 pub struct Running {
     label: String,
     pid: Pid,
     started: Instant,
-    exit: Shared<io::Result<ExitStatus>>,
+    /// None when it has been waited for.
+    child: Option<Child>,
+    exit: End,
     lines: Shared<String>,
     stdout: Option<JoinHandle<String>>,
-    stderr: Option<JoinHandle<String>>,
-    status: Option<ExitStatus>,
+    stderr: Option<Collected>,
     _input: Option<ChildStdin>,
 }
 
@@ -123,22 +181,16 @@ fn start(mut command: Command, label: String, input: Stdio) -> Result<Running> {
             text
         })
     });
-    let stderr = child.stderr.take().map(|mut pipe| {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            pipe.read_to_end(&mut bytes).ok();
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    });
+    let stderr = child.stderr.take().map(Collected::of);
     Ok(Running {
         label,
         pid,
         started,
-        exit: Mutex::new(wait_in_thread(child)),
+        child: Some(child),
+        exit: End::of(move || wait_for_exit(pid)),
         lines: Mutex::new(lines),
         stdout,
         stderr,
-        status: None,
         _input: input,
     })
 }
@@ -148,10 +200,10 @@ pub fn run(command: Command, limit: Duration) -> Result<Output> {
     spawn(command)?.finish(limit)
 }
 
-fn wait_in_thread(mut child: Child) -> mpsc::Receiver<io::Result<ExitStatus>> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || sender.send(child.wait()).ok());
-    receiver
+/// Waits for a child's exit and leaves it a zombie: for as long as it is one, no other process group has its number.
+fn wait_for_exit(pid: Pid) {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    while waitid(Id::Pid(pid), flags) == Err(Errno::EINTR) {}
 }
 
 fn label_of(command: &Command) -> String {
@@ -188,9 +240,23 @@ impl Running {
                     }
                     others.push_back(line);
                 }
-                Err(_) => {
-                    let others = Vec::from(others).join("\n");
-                    bail!("no such line from {} within {limit:?}, but:\n{others}", self.label)
+                Err(error) => {
+                    let when = match error {
+                        RecvTimeoutError::Timeout => format!("within {limit:?}"),
+                        RecvTimeoutError::Disconnected => {
+                            self.exit.comes(LAST_WORDS);
+                            let flags =
+                                WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+                            format!("until its end, {:?}", waitid(Id::Pid(self.pid), flags))
+                        }
+                    };
+                    let stderr = self.stderr.as_ref().map(|stderr| stderr.text(LAST_WORDS));
+                    bail!(
+                        "no such line from {} {when}, but:\n{}\n--- stderr\n{}",
+                        self.label,
+                        Vec::from(others).join("\n"),
+                        stderr.unwrap_or_default()
+                    )
                 }
             }
         }
@@ -200,19 +266,19 @@ impl Running {
     /// is an error.
     pub fn finish(mut self, limit: Duration) -> Result<Output> {
         let limit = patient(limit);
-        let Ok(status) = receive(&self.exit, limit) else {
+        if !self.exit.comes(limit) {
             self.kill_group();
             let (stdout, stderr) = self.drain();
             bail!(
                 "{} did not end within {limit:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}",
                 self.label
             );
-        };
-        let status = status.with_context(|| format!("waiting for {}", self.label))?;
-        self.status = Some(status);
+        }
         let elapsed = self.started.elapsed();
         // A grandchild that kept the pipes open would hold the readers for ever.
         self.kill_group();
+        let mut child = self.child.take().context("a child that was waited for")?;
+        let status = child.wait().with_context(|| format!("waiting for {}", self.label))?;
         let (stdout, stderr) = self.drain();
         let code = status.code().or_else(|| status.signal().map(|number| 128 + number));
         Ok(Output {
@@ -229,18 +295,53 @@ impl Running {
     }
 
     fn drain(&mut self) -> (String, String) {
-        let take = |handle: Option<JoinHandle<String>>| {
-            handle.and_then(|thread| thread.join().ok()).unwrap_or_default()
-        };
-        (take(self.stdout.take()), take(self.stderr.take()))
+        let stdout = self.stdout.take().and_then(|thread| thread.join().ok());
+        let stderr = self.stderr.take().map(|stderr| stderr.text(Duration::MAX));
+        (stdout.unwrap_or_default(), stderr.unwrap_or_default())
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
         self.kill_group();
-        if self.status.is_none() {
-            receive(&self.exit, Duration::from_secs(5)).ok();
+        if self.exit.comes(Duration::from_secs(5)) {
+            child.wait().ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Result<Running> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        spawn(command)
+    }
+
+    #[test]
+    fn who_waits_for_a_line_in_vain_is_told_of_the_end_and_the_last_words() -> Result<()> {
+        let child = shell("echo one; echo why >&2; exit 3")?;
+        let error = child.wait_for_line(DEFAULT_LIMIT, |line| line == "two");
+        let error = error.err().context("a line that nobody wrote")?.to_string();
+        for told in ["one", "why", &format!("Exited(Pid({}), 3)", child.pid())] {
+            ensure!(error.contains(told), "nothing of {told}: {error}");
+        }
+        child.finish(DEFAULT_LIMIT)?.expect_code(3)?;
+        Ok(())
+    }
+
+    #[test]
+    fn the_number_of_a_group_is_nobody_elses_until_it_was_killed() -> Result<()> {
+        let child = shell("exit 0")?;
+        let pid = child.pid();
+        let state = || std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        ensure!(child.exit.comes(DEFAULT_LIMIT), "no end");
+        ensure!(state()?.contains(") Z "), "{}", state()?);
+        drop(child);
+        ensure!(state().is_err(), "left a zombie");
+        Ok(())
     }
 }
