@@ -1,11 +1,13 @@
 //! The policy folder of an agent: who gets which profile, and what happens when the folder changes, well or badly.
 
 use std::fs;
+use std::iter;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::sys::signal::Signal;
 use weir_tests::agent::{Agent, AgentSpec};
 use weir_tests::download::Download;
@@ -51,6 +53,20 @@ impl Folder<'_> {
 
     fn remove(&self, file: &str) -> Result<()> {
         fs::remove_file(self.path(file)).with_context(|| format!("removing {file}"))
+    }
+
+    /// Makes it a folder of these files and no others, from one moment to the next: an agent on a busy machine looks
+    /// between any two steps.
+    fn exchange(&self, files: &[(&str, &str)]) -> Result<()> {
+        let folder = self.0.path(AgentSpec::POLICY);
+        let new = folder.with_extension("new");
+        fs::create_dir(&new)?;
+        for (file, text) in files {
+            fs::write(new.join(file), text)?;
+        }
+        renameat2(AT_FDCWD, &new, AT_FDCWD, &folder, RenameFlags::RENAME_EXCHANGE)
+            .context("exchanging the folder")?;
+        fs::remove_dir_all(new).context("removing the folder that was exchanged")
     }
 }
 
@@ -236,10 +252,12 @@ fn a_folder_with_anything_wrong_changes_nothing_and_says_why() -> Result<()> {
     let download = Download::begin(&jobs, &pod, FILES)?;
     let (begun, _) = policy_records(&agent)?.into_iter().next().context("no record")?;
     let good = begun.text("/policy/bundle").to_owned();
+    let kept = fs::read_to_string(folder.path("ci.yaml"))?;
+    let kept = ("ci.yaml", kept.as_str());
     for (fault, files, expected) in faults() {
-        for (at, text) in files.iter().enumerate() {
-            folder.put(&format!("bad-{at}.yaml"), text)?;
-        }
+        let names = ["bad-0.yaml", "bad-1.yaml"];
+        let bad = names.into_iter().zip(files.iter().map(String::as_str));
+        folder.exchange(&iter::once(kept).chain(bad).collect::<Vec<_>>())?;
         agent.process().signal(Signal::SIGHUP)?;
         let line = agent.wait_for("the policies stay as they were").context(fault)?;
         ensure!(line.contains(expected), "{fault}: {line}");
@@ -247,9 +265,7 @@ fn a_folder_with_anything_wrong_changes_nothing_and_says_why() -> Result<()> {
         ensure!(fetch(&build, FILES)? == 0, "{fault}: what is allowed is not reached");
         let event = last_record(&agent, |error| error.contains(expected)).context(fault)?;
         ensure!(event.text("/policy/bundle") == good, "{fault}: {event}");
-        for at in 0..files.len() {
-            folder.remove(&format!("bad-{at}.yaml"))?;
-        }
+        folder.exchange(&[kept])?;
         agent.process().signal(Signal::SIGHUP)?;
         agent.wait_for("are in force").context(fault)?;
     }
