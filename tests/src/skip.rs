@@ -25,6 +25,8 @@ pub enum Skip {
     NoTcx,
     /// The kernel has no hook for nftables where frames leave a device, which began with 5.16.
     NoEgressHook,
+    /// The kernel makes no listener of a socket that was ever connected (seen on 6.18.44: EINVAL).
+    NoUsedListener,
     /// No Debian mirror that this machine reaches gives this series of containerd.
     NoContainerd,
     /// No Debian mirror that this machine reaches gives Docker.
@@ -65,6 +67,7 @@ impl Skip {
             Self::NoCrossCompiler => "no Debian mirror gives a cross compiler",
             Self::NoBpfLsm => "the kernel loads no BPF LSM programs",
             Self::NoTcx => "the kernel has no TCX links",
+            Self::NoUsedListener => "the kernel makes no listener of a used socket",
             Self::NoEgressHook => "nftables has no hook where frames leave in this kernel",
         }
     }

@@ -11,15 +11,18 @@ use weir_tests::jobs::Jobs;
 use weir_tests::lab::{Lab, addresses};
 use weir_tests::node::PodSpec;
 use weir_tests::profile::Profile;
+use weir_tests::skip::{self, Skip};
 use weir_tests::traces;
+use weir_tests::vm::{self, Series};
 
 const PORT: u16 = 4444;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Connects to an allowed server, dissolves that association, and makes the same socket a listener: its
-/// admission must not pass to whom it accepts. With `fresh`, a plain listener.
+/// admission must not pass to whom it accepts. With `fresh`, a plain listener. Says `never` where the kernel makes none of
+/// a socket that was ever used, as 6.18.44 does not.
 const LISTENER: &str = "
-import ctypes, socket, sys
+import ctypes, errno, socket, sys
 family = socket.AF_INET6 if ':' in sys.argv[2] else socket.AF_INET
 s = socket.socket(family, socket.SOCK_STREAM)
 if sys.argv[1] == 'used':
@@ -29,7 +32,13 @@ if sys.argv[1] == 'used':
     assert libc.connect(s.fileno(), unspecified, 16) == 0, ctypes.get_errno()
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind(('', int(sys.argv[3])))
-s.listen(4)
+try:
+    s.listen(4)
+except OSError as error:
+    if sys.argv[1] != 'used' or error.errno != errno.EINVAL:
+        raise
+    print('never', flush=True)
+    sys.exit()
 print('up', flush=True)
 s.settimeout(4)
 try:
@@ -63,7 +72,8 @@ fn profile() -> Profile {
     )
 }
 
-fn refused(kind: &str) -> Result<()> {
+/// Whether the kernel let such a listener be; if so, it answered nobody.
+fn refused(kind: &str) -> Result<bool> {
     let lab = Lab::new()?;
     for (server, client) in addresses::WEB[0].both().into_iter().zip(addresses::CLIENT.both()) {
         let server = server.to_string();
@@ -71,7 +81,9 @@ fn refused(kind: &str) -> Result<()> {
         let argv = ["/usr/bin/python3", "-c", LISTENER, kind, &server, &port];
 
         let off = lab.client.spawn(&argv)?;
-        off.wait_for_line(LIMIT, |line| line == "up")?;
+        if off.wait_for_line(LIMIT, |line| line == "up" || line == "never")? == "never" {
+            return Ok(false);
+        }
         let read = stranger_reads(&lab, client)??;
         ensure!(!read.is_empty(), "without weir nothing was read");
         off.finish(LIMIT)?.expect_code(0)?;
@@ -86,17 +98,26 @@ fn refused(kind: &str) -> Result<()> {
         ensure!(arrived.is_empty(), "{arrived:?} arrived from {client}: {}", outcome.describe());
         ensure!(outcome.output.stdout.contains("nobody"), "{}", outcome.describe());
     }
-    Ok(())
+    Ok(true)
 }
 
 #[test]
 fn a_stranger_gets_no_answer_from_a_listener() -> Result<()> {
-    refused("fresh")
+    ensure!(refused("fresh")?, "no listener");
+    Ok(())
 }
 
+/// Where this machine's kernel has closed the way, on one that has not.
 #[test]
 fn a_listener_that_was_once_admitted_answers_no_stranger() -> Result<()> {
-    refused("used")
+    const CASE: &str = "a_listener_that_was_once_admitted_answers_no_stranger";
+    if refused("used")? {
+        return Ok(());
+    }
+    if vm::guest_folder().is_some() {
+        return skip::record(&format!("inbound::{CASE}"), Skip::NoUsedListener);
+    }
+    vm::acts_on(Series::V5_10, vm::Options::default(), CASE, || Ok(()))
 }
 
 #[test]
