@@ -15,7 +15,7 @@ use crate::vm::patient;
 /// How long any one step of a pod may take, on a machine that does other things too.
 pub const LIMIT: Duration = Duration::from_secs(90);
 /// How long a barrier waits for its pod to be enforced.
-const BARRIER: &str = "80s";
+const BARRIER: Duration = Duration::from_secs(80);
 
 /// The lab, its node, and the images of jobs.
 #[derive(Debug)]
@@ -101,11 +101,7 @@ impl Jobs {
 
     /// Starts the barrier of a sandbox.
     pub fn barrier(&self, pod: &Pod) -> Result<Container> {
-        let barrier = ContainerSpec::new("weir-initc", &self.barrier)
-            .command(&["/bin/weir-initc"])
-            .env("WEIR_POD_UID", &pod.spec().uid)
-            .env("WEIR_DEADLINE", BARRIER);
-        pod.start(barrier)
+        pod.start(ContainerSpec::barrier(&self.barrier, &pod.spec().uid, BARRIER))
     }
 
     /// A pod whose barrier has passed.

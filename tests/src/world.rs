@@ -46,13 +46,10 @@ impl World {
         Ok(Self { node, lab, job, barrier })
     }
 
-    /// The barrier of a pod, which gives up after `deadline`, such as `20s`.
+    /// The barrier of a pod, which gives up after so many seconds, or later in a machine that is emulated.
     #[must_use]
-    pub fn barrier(&self, pod: &PodSpec, deadline: &str) -> ContainerSpec {
-        ContainerSpec::new("weir-initc", &self.barrier)
-            .command(&["/bin/weir-initc"])
-            .env("WEIR_POD_UID", &pod.uid)
-            .env("WEIR_DEADLINE", deadline)
+    pub fn barrier(&self, pod: &PodSpec, seconds: u64) -> ContainerSpec {
+        ContainerSpec::barrier(&self.barrier, &pod.uid, Duration::from_secs(seconds))
     }
 
     /// A pod as the kubelet starts it: the barrier to its end, before anything else.
@@ -64,7 +61,7 @@ impl World {
 
     /// Runs the barrier of a pod that has its sandbox; it must pass.
     pub fn pass_barrier(&self, pod: &Pod) -> Result<()> {
-        let barrier = pod.start(self.barrier(pod.spec(), "20s"))?;
+        let barrier = pod.start(self.barrier(pod.spec(), 20))?;
         let code = barrier.wait(LIMIT)?;
         ensure!(code == 0, "the barrier: {}", barrier.logs()?);
         Ok(())

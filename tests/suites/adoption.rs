@@ -37,11 +37,7 @@ impl World {
     /// A pod whose barrier has been started, not waited for.
     fn begin(&self, name: &str) -> Result<(Pod, Container)> {
         let pod = self.node.run_pod(PodSpec::new(name))?;
-        let spec = ContainerSpec::new("weir-initc", &self.image)
-            .command(&["/bin/weir-initc"])
-            .env("WEIR_POD_UID", &pod.spec().uid)
-            .env("WEIR_DEADLINE", "30s");
-        let barrier = pod.start(spec)?;
+        let barrier = pod.start(ContainerSpec::barrier(&self.image, &pod.spec().uid, LIMIT))?;
         Ok((pod, barrier))
     }
 

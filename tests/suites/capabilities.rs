@@ -79,7 +79,7 @@ fn unenforced(world: &World, capabilities: &[&str], missing: &str) -> Result<()>
     let agent = Agent::spawn_with(&world.node, capabilities)?;
     agent.wait_for(&format!("without CAP_{missing} no pod can be enforced"))?;
     let pod = world.node.run_pod(PodSpec::new("job"))?;
-    let barrier = pod.start(world.barrier(pod.spec(), "5s"))?;
+    let barrier = pod.start(world.barrier(pod.spec(), 5))?;
     ensure!(barrier.wait(LIMIT)? == 1, "the barrier: {}", barrier.logs()?);
     // It may have ended by itself.
     drop(agent);

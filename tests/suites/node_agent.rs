@@ -69,7 +69,7 @@ fn a_job_is_enforced_with_the_ptp_plug_in() -> Result<()> {
 fn without_an_agent_the_barrier_holds_the_job() -> Result<()> {
     let world = World::new(&Options::default())?;
     let spec = PodSpec::new("job");
-    let barrier = world.barrier(&spec, "2s");
+    let barrier = world.barrier(&spec, 2);
     let pod = world.node.run_pod(spec)?;
     let held = pod.start(barrier)?;
     ensure!(held.wait(LIMIT)? == 1, "{}", held.logs()?);
@@ -80,7 +80,7 @@ fn without_an_agent_the_barrier_holds_the_job() -> Result<()> {
 fn an_agent_that_comes_later_lets_the_barrier_pass() -> Result<()> {
     let world = World::new(&Options::default())?;
     let spec = PodSpec::new("job");
-    let barrier = world.barrier(&spec, "20s");
+    let barrier = world.barrier(&spec, 20);
     let pod = world.node.run_pod(spec)?;
     let held = pod.start(barrier)?;
     files_allowed().write(&world.node)?;

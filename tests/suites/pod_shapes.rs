@@ -130,7 +130,7 @@ fn a_sandbox_made_anew_is_held_without_an_agent() -> Result<()> {
     let pod = world.pod(PodSpec::new("job"))?;
     agent.kill()?;
     let pod = pod.recreate()?;
-    let barrier = pod.start(world.barrier(pod.spec(), "2s"))?;
+    let barrier = pod.start(world.barrier(pod.spec(), 2))?;
     ensure!(barrier.wait(LIMIT)? == 1, "{}", barrier.logs()?);
     Ok(())
 }
@@ -158,7 +158,7 @@ fn a_pod_without_a_slot_is_held_until_one_is_free() -> Result<()> {
     let first = world.pod(PodSpec::new("first"))?;
     let second = world.node.run_pod(PodSpec::new("second"))?;
     agent.wait_for("a pod is not enforced")?;
-    let held = second.start(world.barrier(second.spec(), "60s"))?;
+    let held = second.start(world.barrier(second.spec(), 60))?;
     enforced(&world, &first)?;
     ensure!(!held.logs()?.contains("enforcement is proven"), "{}", held.logs()?);
     first.remove()?;

@@ -70,9 +70,7 @@ impl World {
         let privileged = rights == Rights::Privileged;
         let pod = node.run_pod(PodSpec { privileged, ..PodSpec::new("job") })?;
         if weir == Weir::On {
-            let barrier = ContainerSpec::new("weir-initc", &barrier)
-                .command(&["/bin/weir-initc"])
-                .env("WEIR_POD_UID", &pod.spec().uid);
+            let barrier = ContainerSpec::barrier(&barrier, &pod.spec().uid, LIMIT);
             let barrier = pod.start(barrier)?;
             ensure!(barrier.wait(LIMIT)? == 0, "the barrier: {}", barrier.logs()?);
         }

@@ -28,6 +28,9 @@ use super::{Inner, NAMESPACE};
 use crate::exec::{DEFAULT_LIMIT, Output};
 use crate::vm::patient;
 
+/// The longest deadline that a barrier takes.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(170);
+
 /// A container to be.
 #[derive(Clone, Debug)]
 pub struct ContainerSpec {
@@ -66,6 +69,17 @@ impl ContainerSpec {
             dropped_capabilities: Vec::new(),
             user: None,
         }
+    }
+
+    /// The barrier of the pod with this UID, of an image that has it as `/bin/weir-initc`: gives up after `deadline`, or as
+    /// late as it can in a machine that is emulated.
+    #[must_use]
+    pub fn barrier(image: &Image, pod_uid: &str, deadline: Duration) -> Self {
+        let deadline = patient(deadline).min(LONGEST_DEADLINE);
+        Self::new("weir-initc", image)
+            .command(&["/bin/weir-initc"])
+            .env("WEIR_POD_UID", pod_uid)
+            .env("WEIR_DEADLINE", &format!("{}s", deadline.as_secs()))
     }
 
     /// Sets program and arguments.
