@@ -19,14 +19,16 @@ use crate::exec::{self, DEFAULT_LIMIT, Output, Running};
 /// Binds the lab's files over the machine's in a private mount namespace, then becomes the command.
 ///
 /// `nsenter --net` and not `ip netns exec`: the latter remounts /sys and hides cgroups and bpffs.
-const ENTER: &str = "set -e; folder=$1; shift
+const ENTER: &str = "set -e; busybox sh -c \"$1\" sh \"$2\"; shift 2; exec \"$@\"";
+
+/// By busybox, which has these programs in itself, and would take its own for the command, too.
+const BIND: &str = "set -e
 for file in resolv.conf nsswitch.conf hosts; do
-  mount --bind \"$folder/$file\" \"$(readlink -f /etc/$file)\"
+  mount -o bind \"$1/$file\" \"$(readlink -f /etc/$file)\"
 done
 for folder in /run/nscd /run/systemd/resolve; do
   if [ -d $folder ]; then mount -t tmpfs none $folder; fi
-done
-exec \"$@\"";
+done";
 
 /// Which name services the client's nsswitch.conf lists for hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +126,17 @@ impl Client {
         net.push(self.host.netns().path());
         let mut command = Command::new("nsenter");
         command.arg(net);
-        command.args(["unshare", "--mount", "--propagation", "private", "sh", "-c", ENTER, "sh"]);
+        command.args([
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            ENTER,
+            "sh",
+            BIND,
+        ]);
         command.arg(&self.folder).args(argv.iter().map(AsRef::as_ref));
         command.current_dir(self.home()).env_clear().envs(&self.environment);
         if let Some(skips) = std::env::var_os(crate::skip::SKIPS_FILE) {

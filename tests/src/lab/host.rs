@@ -48,7 +48,16 @@ struct Inner {
 impl Host {
     /// A host with no links yet.
     pub(super) fn create(label: &str, addresses: &[IpAddr], forwards: bool) -> Result<Self> {
-        let netns = Netns::create(label)?;
+        Self::start(Netns::create(label)?, label, addresses, forwards)
+    }
+
+    /// A host in an empty namespace.
+    pub(super) fn start(
+        netns: Netns,
+        label: &str,
+        addresses: &[IpAddr],
+        forwards: bool,
+    ) -> Result<Self> {
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready_sender, ready) = mpsc::channel();
         let path = netns.path();

@@ -80,17 +80,28 @@ impl Lab {
     pub fn new() -> Result<Self> {
         sweep()?;
         let folder = tempfile::Builder::new().prefix(&own_prefix()?).tempdir()?;
-        let router = Host::create("internet", &[], true)?;
-        let lan = Lan { router: &router };
-        let client = lan.join("client", &addresses::CLIENT.both())?;
-        let resolver = lan.join("resolver", &addresses::RESOLVER.both())?;
-        let authority = lan.join("authority", &addresses::AUTHORITY.both())?;
-        let foreign = lan.join("foreign", &addresses::FOREIGN.both())?;
+        let [internet, namespaces @ ..] = Netns::create_all([
+            "internet",
+            "client",
+            "resolver",
+            "authority",
+            "foreign",
+            "web",
+            "attacker",
+            "metadata",
+        ])?;
+        let mut lan = Lan::new(Host::start(internet, "internet", &[], true)?);
         let web_addresses: Vec<IpAddr> =
             addresses::WEB.iter().flat_map(|pair| pair.both()).collect();
-        let web = lan.join("web", &web_addresses)?;
-        let attacker = lan.join("attacker", &addresses::ATTACKER.both())?;
-        let metadata = lan.join("metadata", &addresses::METADATA.both())?;
+        let [client, resolver, authority, foreign, web, attacker, metadata] = namespaces;
+        let client = lan.join(client, "client", &addresses::CLIENT.both())?;
+        let resolver = lan.join(resolver, "resolver", &addresses::RESOLVER.both())?;
+        let authority = lan.join(authority, "authority", &addresses::AUTHORITY.both())?;
+        let foreign = lan.join(foreign, "foreign", &addresses::FOREIGN.both())?;
+        let web = lan.join(web, "web", &web_addresses)?;
+        let attacker = lan.join(attacker, "attacker", &addresses::ATTACKER.both())?;
+        let metadata = lan.join(metadata, "metadata", &addresses::METADATA.both())?;
+        let router = lan.connect()?;
 
         let zone = Zone::example()?;
         let web = Web::start(web, folder.path())?;
@@ -151,22 +162,28 @@ impl Lab {
 /// The router's own address.
 const ROUTER: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 51, 100, 1);
 
-struct Lan<'a> {
-    router: &'a Host,
+/// Hosts that are to be connected: few calls for all of them, since starting a program takes an emulated machine a while.
+struct Lan {
+    router: Host,
+    /// What is to be set up at the router.
+    outside: String,
+    /// What is to be set up in each host.
+    inside: Vec<(Host, String)>,
 }
 
-impl Lan<'_> {
+impl Lan {
+    fn new(router: Host) -> Self {
+        let outside = format!("link set lo up\naddr add {ROUTER}/32 dev lo\n");
+        Self { router, outside, inside: Vec::new() }
+    }
+
     /// A new host behind the router: its link is named after it on the router's side, eth0 on its own.
-    fn join(&self, label: &str, addresses: &[IpAddr]) -> Result<Host> {
-        let host = Host::create(label, addresses, false)?;
-        let name = host.netns().name();
-        let mut inside = String::from("link set eth0 up\n");
-        let mut outside = format!(
-            "link add {label} type veth peer name eth0 netns {name}\n\
-             addr add fe80::1/64 dev {label} nodad\n\
-             addr replace {ROUTER}/32 dev lo\n\
-             link set {label} up\n"
-        );
+    fn join(&mut self, netns: Netns, label: &str, addresses: &[IpAddr]) -> Result<Host> {
+        let host = Host::start(netns, label, addresses, false)?;
+        let (name, outside) = (host.netns().name(), &mut self.outside);
+        let mut inside = String::from("link set lo up\nlink set eth0 up\n");
+        writeln!(outside, "link add {label} type veth peer name eth0 netns {name}")?;
+        writeln!(outside, "addr add fe80::1/64 dev {label} nodad\nlink set {label} up")?;
         for address in addresses {
             let (bits, nodad) = if address.is_ipv4() { (32, "") } else { (128, "nodad") };
             writeln!(inside, "addr add {address}/{bits} dev eth0 {nodad}")?;
@@ -174,8 +191,16 @@ impl Lan<'_> {
         }
         writeln!(inside, "route add default via {ROUTER} dev eth0 onlink")?;
         writeln!(inside, "route add default via fe80::1 dev eth0")?;
-        self.router.netns().links(&outside)?;
-        host.netns().links(&inside)?;
+        self.inside.push((host.clone(), inside));
         Ok(host)
+    }
+
+    /// Sets all of it up; the router.
+    fn connect(self) -> Result<Host> {
+        self.router.netns().links(&self.outside)?;
+        for (host, inside) in self.inside {
+            host.netns().links(&inside)?;
+        }
+        Ok(self.router)
     }
 }

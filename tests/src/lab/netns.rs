@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -29,12 +30,21 @@ pub struct Netns {
 impl Netns {
     /// Makes an empty namespace named `weirlab-PID-START-N-LABEL`, its loopback up.
     pub fn create(label: &str) -> Result<Self> {
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}{number}-{label}", own_prefix()?);
-        ip(&["netns", "add", &name])?;
-        let namespace = Self { name };
+        let [namespace] = Self::create_all([label])?;
         namespace.links("link set lo up\n")?;
         Ok(namespace)
+    }
+
+    /// Makes empty namespaces in one call, their loopbacks down.
+    pub(super) fn create_all<const N: usize>(labels: [&str; N]) -> Result<[Self; N]> {
+        let prefix = own_prefix()?;
+        let all = labels.map(|label| {
+            let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+            Self { name: format!("{prefix}{number}-{label}") }
+        });
+        let lines = all.iter().map(|namespace| format!("netns add {}\n", namespace.name));
+        ip(&["-batch", "-"], &lines.collect::<String>())?;
+        Ok(all)
     }
 
     /// The name under which `ip -n` and `nsenter` find it.
@@ -57,24 +67,15 @@ impl Netns {
 
     /// Runs one line of `ip` commands after another inside.
     pub fn links(&self, batch: &str) -> Result<()> {
-        let mut child = Command::new("ip")
-            .args(["-n", &self.name, "-batch", "-"])
-            .stdin(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("starting ip, of the package iproute2")?;
-        child.stdin.take().context("ip without standard input")?.write_all(batch.as_bytes())?;
-        let output = child.wait_with_output()?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "setting up {}: {errors}in\n{batch}", self.name);
-        Ok(())
+        ip(&["-n", &self.name, "-batch", "-"], batch)
+            .with_context(|| format!("setting up {}", self.name))
     }
 }
 
 impl Drop for Netns {
     fn drop(&mut self) {
         // What fails here is found and removed by the next process's sweep.
-        ip(&["netns", "delete", &self.name]).ok();
+        delete(&self.path()).ok();
     }
 }
 
@@ -92,7 +93,7 @@ pub(crate) fn sweep() -> Result<()> {
             kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
         }
         // Another process may be sweeping the same name: gone is as good as deleted.
-        ip(&["netns", "delete", &name]).ok();
+        delete(&Path::new(FOLDER).join(&name)).ok();
     }
     let temporary = std::env::temp_dir();
     for name in orphans(&temporary)? {
@@ -144,13 +145,24 @@ fn start_time(pid: u32) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
-fn ip(args: &[&str]) -> Result<()> {
-    let output = Command::new("ip").args(args).output().context("starting ip, of iproute2")?;
-    ensure!(
-        output.status.success(),
-        "ip {}: {}",
-        args.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
+/// As `ip netns delete` does it, of which an emulated machine would have a dozen to start for each lab.
+fn delete(file: &Path) -> Result<()> {
+    let unmounted = umount2(file, MntFlags::MNT_DETACH);
+    fs::remove_file(file)?;
+    Ok(unmounted?)
+}
+
+/// Runs `ip` with this standard input.
+fn ip(args: &[&str], input: &str) -> Result<()> {
+    let mut child = Command::new("ip")
+        .args(args)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("starting ip, of the package iproute2")?;
+    child.stdin.take().context("ip without standard input")?.write_all(input.as_bytes())?;
+    let output = child.wait_with_output()?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "ip: {errors}in\n{input}");
     Ok(())
 }

@@ -16,9 +16,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream};
+use tokio::sync::OnceCell;
 
 use super::Counters;
 use super::pages::Pages;
+use super::repository;
 
 /// Largest request head, bytes.
 const MAX_HEAD: usize = 32 * 1024;
@@ -28,6 +30,8 @@ const CHUNK: &[u8] = &[b'w'; 16 * 1024];
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) root: PathBuf,
+    /// Made when somebody asks for it.
+    pub(super) repository: OnceCell<()>,
     pub(super) counters: Counters,
     pub(super) pages: Pages,
 }
@@ -62,6 +66,7 @@ pub(super) async fn converse(
         } else if let Some(length) = number_after(&request.path, "/bytes/") {
             send_bytes(&mut stream, length).await?;
         } else if request.path.starts_with("/project.git/") {
+            site.repository.get_or_try_init(|| repository::make(&site.root)).await?;
             match std::fs::read(file_below(&site.root, &request.path)?) {
                 Ok(bytes) => reply(&mut stream, 200, None, &bytes).await?,
                 Err(_) => reply(&mut stream, 404, None, b"no such file\n").await?,

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
 use tokio_rustls::TlsAcceptor;
 
 pub use self::pages::Page;
@@ -41,9 +42,8 @@ impl Web {
         let ca_file = folder.join("ca.pem");
         std::fs::write(&ca_file, authority.pem())?;
         let root = folder.join("www");
-        repository::create(&root.join("project.git"))?;
         let (counters, pages) = (Counters::default(), Pages::default());
-        let site = Arc::new(http::Site { root, counters, pages });
+        let site = Arc::new(http::Site { root, repository: OnceCell::new(), counters, pages });
         let acceptor = TlsAcceptor::from(Arc::new(authority.server_config()?));
         for &address in host.addresses() {
             let (plain, secure) = (site.clone(), site.clone());

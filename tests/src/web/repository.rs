@@ -9,8 +9,13 @@ use crate::exec::{self, DEFAULT_LIMIT};
 
 const FILE: &str = "a file of the lab's repository\n";
 
-/// Makes a repository with one commit at `bare`.
-pub(super) fn create(bare: &Path) -> Result<()> {
+/// Makes a repository with one commit as `project.git` of the folder, without holding up who serves.
+pub(super) async fn make(folder: &Path) -> Result<()> {
+    let bare = folder.join("project.git");
+    tokio::task::spawn_blocking(move || create(&bare)).await?
+}
+
+fn create(bare: &Path) -> Result<()> {
     let parent = bare.parent().context("a repository without a folder")?;
     let work = parent.join("work");
     std::fs::create_dir_all(&work)?;
