@@ -15,17 +15,21 @@ pub(crate) const KERNELS: [&str; 5] = ["5.10", "6.1", "6.12", "6.18", "7.x"];
 pub(crate) const LSM: [&str; 2] = ["off", "on"];
 
 /// The suites that another kernel tells nothing new of, or that cannot run there, and why.
-const ELSEWHERE: [(&str, &str); 19] = [
+const ELSEWHERE: [(&str, &str); 23] = [
     ("admission", "it reads documents"),
     ("api_server", "a whole control plane, of which nothing is the kernel's"),
+    ("bad_input", "it is about what users write, which no kernel reads"),
     ("bad_kernels", "it starts machines itself"),
     ("chart", "it reads documents"),
     ("checkout", "it works on files, and its clients install packages for minutes"),
+    ("containerd", "it is about the lab's own node, on which most of the others are"),
     ("demo", "it is acts of other suites, with pauses for people"),
     ("guard", "it starts machines itself"),
+    ("identity", "it is about what a runner writes on a pod"),
     ("images", "it builds with cargo, and is about archives"),
     ("kernels", "it starts machines itself"),
     ("kubelet", "it starts machines itself"),
+    ("lab", "it is about the lab's own internet, in which all the others are"),
     ("machines", "it starts machines itself"),
     ("monitoring", "it reads documents"),
     ("package_client", "it needs a package registry"),
