@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::exec::{self, DEFAULT_LIMIT, Output, Running};
 use crate::lab::addresses;
+use crate::looks::Looks;
 use crate::node::Node;
 use crate::vm::patient;
 use crate::weir::{self, Event};
@@ -19,7 +20,6 @@ use crate::weir::{self, Event};
 const CONFIG: &str = "/run/weir-config/config.yaml";
 const POLICY: &str = "/run/weir-config/policy";
 const EVENTS: &str = "/run/weir-config/events.jsonl";
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What an agent is to be started with.
 #[derive(Clone, Debug, Default)]
@@ -184,14 +184,13 @@ impl Agent {
 
     /// The records of one kind of a pod, once there are so many: what happened may be ahead of them.
     pub fn records_come(&self, uid: &str, kind: &str, count: usize) -> Result<Vec<Event>> {
-        let deadline = Instant::now() + patient(DEFAULT_LIMIT);
+        let looks = Looks::within(DEFAULT_LIMIT);
         loop {
             let records = self.records(uid, kind)?;
             if records.len() >= count {
                 return Ok(records);
             }
-            ensure!(Instant::now() < deadline, "{} of {count} {kind} records", records.len());
-            std::thread::sleep(LOOK_AGAIN);
+            ensure!(looks.again(), "{} of {count} {kind} records", records.len());
         }
     }
 
@@ -202,14 +201,13 @@ impl Agent {
         kind: &str,
         wanted: impl Fn(&Event) -> bool,
     ) -> Result<Event> {
-        let deadline = Instant::now() + patient(DEFAULT_LIMIT);
+        let looks = Looks::within(DEFAULT_LIMIT);
         loop {
             let records = self.records(uid, kind)?;
             if let Some(found) = records.iter().find(|event| wanted(event)) {
                 return Ok(found.clone());
             }
-            ensure!(Instant::now() < deadline, "none of these {kind} records: {records:?}");
-            std::thread::sleep(LOOK_AGAIN);
+            ensure!(looks.again(), "none of these {kind} records: {records:?}");
         }
     }
 

@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod kinship;
 pub mod kubernetes;
 pub mod lab;
+pub mod looks;
 pub mod metrics;
 pub mod neighbours;
 pub mod node;

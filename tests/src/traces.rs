@@ -3,21 +3,19 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::exec::{self, DEFAULT_LIMIT};
+use crate::looks::Looks;
 use crate::node::Node;
-use crate::vm::patient;
 
 /// Where the agent pins.
 pub const PINS: &str = "/sys/fs/bpf/weir";
 /// Where the agent keeps its journals.
 const JOURNALS: &str = "/run/weir/pods";
 const CGROUPS: &str = "kubepods/besteffort";
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The agent's layouts on bpffs, by name.
 pub fn layouts(node: &Node) -> Result<BTreeSet<String>> {
@@ -44,14 +42,13 @@ fn become_those(
     wanted: &BTreeSet<String>,
     look: impl Fn() -> Result<BTreeSet<String>>,
 ) -> Result<()> {
-    let deadline = Instant::now() + patient(DEFAULT_LIMIT);
+    let looks = Looks::within(DEFAULT_LIMIT);
     loop {
         let found = look()?;
         if found == *wanted {
             return Ok(());
         }
-        ensure!(Instant::now() < deadline, "found {found:?}, and not {wanted:?}");
-        std::thread::sleep(LOOK_AGAIN);
+        ensure!(looks.again(), "found {found:?}, and not {wanted:?}");
     }
 }
 

@@ -4,7 +4,7 @@
 mod ground;
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fmt, fs};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 pub use self::ground::{BUDGET, ENTRIES, RESET_PORT, TRIED, resolver};
 use crate::agent::{Agent, AgentSpec};
+use crate::looks::Looks;
 use crate::node::{Container, ContainerSpec, Options, Pod, PodSpec};
 use crate::profile::Profile;
 use crate::traces;
@@ -29,7 +30,6 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 const FLOOD: Duration = Duration::from_secs(60);
 /// The slowest answer that a neighbour of a flood may get: a stub asks again after five seconds.
 const SLOWEST: Duration = Duration::from_secs(2);
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 static NUMBER: AtomicU32 = AtomicU32::new(1);
 
@@ -167,14 +167,13 @@ impl Neighbours {
 
     /// Waits until what the agent tells of `pod` is as wanted.
     pub fn until(&self, pod: &Pod, what: &str, wanted: impl Fn(Told) -> bool) -> Result<Told> {
-        let deadline = Instant::now() + patient(LIMIT);
+        let looks = Looks::within(LIMIT);
         loop {
             let told = self.told(pod)?;
             if wanted(told) {
                 return Ok(told);
             }
-            ensure!(Instant::now() < deadline, "not {what} within {LIMIT:?}: {told:?}");
-            std::thread::sleep(LOOK_AGAIN);
+            ensure!(looks.again(), "not {what} within {LIMIT:?}: {told:?}");
         }
     }
 
@@ -200,7 +199,7 @@ impl Neighbours {
     /// Waits until nothing of weir's names any pod but these.
     pub fn only_these_are_left(&self, pods: &[&Pod]) -> Result<()> {
         let node = &self.world.node;
-        let deadline = Instant::now() + patient(LIMIT);
+        let looks = Looks::within(LIMIT);
         loop {
             let found = traces::of_weir(node)?;
             let of_these = |trace: &&String| pods.iter().any(|pod| trace.contains(pod.id()));
@@ -214,10 +213,9 @@ impl Neighbours {
             if strange.is_empty() && slots == pods.len() && devices == pods.len() {
                 return Ok(());
             }
-            if Instant::now() > deadline {
+            if !looks.again() {
                 bail!("left over beside {} pods: {found:?}", pods.len());
             }
-            std::thread::sleep(LOOK_AGAIN);
         }
     }
 }

@@ -21,11 +21,11 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tonic::{Code, Request};
 
-use super::cri::LOOK_AGAIN;
 use super::image::Image;
 use super::pod::{Pod, kubelet_labels};
 use super::{Inner, NAMESPACE};
 use crate::exec::{DEFAULT_LIMIT, Output};
+use crate::looks::Looks;
 use crate::vm::patient;
 
 /// The longest deadline that a barrier takes.
@@ -260,12 +260,10 @@ impl Container {
 
     /// Waits for its end and returns the exit code; its log is complete then.
     pub fn wait(&self, limit: Duration) -> Result<i32> {
-        let limit = patient(limit);
-        let deadline = Instant::now() + limit;
         let wait = WaitRequest { container_id: self.id.clone(), exec_id: String::new() };
         let wait = namespaced(wait)?;
         let mut tasks = self.node.cri.tasks()?;
-        let ended = self.node.cri.attempt(limit, tasks.wait(wait));
+        let ended = self.node.cri.attempt(patient(limit), tasks.wait(wait));
         match ended.with_context(|| format!("{} runs on:\n{}", self.spec.name, self.described()))? {
             Ok(_) => {}
             // CRI has taken the task away already, or did while this waited: containerd 1.6 closes the task's
@@ -275,13 +273,13 @@ impl Container {
             Err(status) => bail!("waiting for {}: {}", self.spec.name, status.message()),
         }
         // CRI notes the end when it has drained the log, and tells nobody: a kubelet looks, too.
+        let looks = Looks::within(limit);
         loop {
             let status = self.status()?.status.context("a container without a status")?;
             if status.state() == ContainerState::ContainerExited {
                 return Ok(status.exit_code);
             }
-            ensure!(Instant::now() < deadline, "CRI does not note the end of {}", self.spec.name);
-            std::thread::sleep(LOOK_AGAIN);
+            ensure!(looks.again(), "CRI does not note the end of {}", self.spec.name);
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use containerd_client::services::v1::containers_client::ContainersClient;
@@ -17,14 +17,13 @@ use tokio::runtime::{Builder, Runtime};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
+use crate::looks::Looks;
 use crate::vm::patient;
 
 /// Most time for one call.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(60);
 /// Most time for containerd to become ready.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// Between two looks at what containerd tells nobody of by itself.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A client of one containerd.
 #[derive(Debug)]
@@ -42,17 +41,16 @@ impl Cri {
 
     /// Connects to `socket` and waits until containerd can run pods. `alive` fails once containerd has ended.
     pub(super) fn connect(&self, socket: &Path, alive: impl Fn() -> Result<()>) -> Result<()> {
-        let deadline = Instant::now() + patient(READY_LIMIT);
+        let looks = Looks::within(READY_LIMIT);
         loop {
             let problem = match self.try_connect(socket) {
                 Ok(()) => return Ok(()),
                 Err(problem) => problem,
             };
             alive()?;
-            if Instant::now() > deadline {
+            if !looks.again() {
                 return Err(problem.context(format!("not ready within {READY_LIMIT:?}")));
             }
-            std::thread::sleep(LOOK_AGAIN);
         }
     }
 
@@ -108,15 +106,14 @@ impl Cri {
     /// Waits until CRI knows the image: it learns of an import by an event.
     pub(super) fn wait_for_image(&self, reference: &str) -> Result<()> {
         let mut service = ImageServiceClient::new(self.channel()?);
-        let deadline = Instant::now() + patient(CALL_LIMIT);
+        let looks = Looks::within(CALL_LIMIT);
         loop {
             let spec = ImageSpec { image: reference.to_owned(), ..ImageSpec::default() };
             let request = ImageStatusRequest { image: Some(spec), verbose: false };
             if self.call("asking for an image", service.image_status(request))?.image.is_some() {
                 return Ok(());
             }
-            ensure!(Instant::now() < deadline, "{reference} does not reach CRI");
-            std::thread::sleep(LOOK_AGAIN);
+            ensure!(looks.again(), "{reference} does not reach CRI");
         }
     }
 
