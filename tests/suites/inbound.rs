@@ -1,8 +1,8 @@
 //! Connections that come in: answered for sources that the profile names, and for nobody else.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use std::{fs, io};
 
 use anyhow::{Result, ensure};
 use tokio::io::AsyncReadExt;
@@ -110,14 +110,17 @@ fn a_stranger_gets_no_answer_from_a_listener() -> Result<()> {
 /// Where this machine's kernel has closed the way, on one that has not.
 #[test]
 fn a_listener_that_was_once_admitted_answers_no_stranger() -> Result<()> {
+    const OPEN: Series = Series::V5_10;
     const CASE: &str = "a_listener_that_was_once_admitted_answers_no_stranger";
     if refused("used")? {
         return Ok(());
     }
     if vm::guest_folder().is_some() {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+        ensure!(!release.starts_with(&OPEN.to_string()), "{release} has closed the way, too");
         return skip::record(&format!("inbound::{CASE}"), Skip::NoUsedListener);
     }
-    vm::acts_on(Series::V5_10, vm::Options::default(), CASE, || Ok(()))
+    vm::acts_on(OPEN, vm::Options::default(), CASE, || Ok(()))
 }
 
 #[test]
